@@ -1,0 +1,113 @@
+"""
+OCI hooks for every container engine.
+
+The public names are imported when they are first used, so that importing the package costs nothing.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocihooks.errors import (
+        Diagnostic,
+        DocumentError,
+        HookError,
+        MatchError,
+        NotJSONNameError,
+        OCIHooksError,
+        RulesError,
+        SettingsError,
+        UnavailableError,
+        UntrustedError,
+        UsageError,
+    )
+    from ocihooks.hooksd.config import VERSION, HookConfig, When, command
+    from ocihooks.hooksd.directories import DEFAULT_DIR, OVERRIDE_DIR, Rule, Rules, read_hook_dir
+    from ocihooks.hooksd.manager import HookManager, apply
+    from ocihooks.hooksd.matching import Condition, Container, Decision, Injection, decide, match
+    from ocihooks.hooksd.patterns import Pattern, PatternError
+    from ocihooks.hooksd.readers import READERS, read_hook
+    from ocihooks.spec.hook import Hook, Hooks
+    from ocihooks.spec.stage import STAGES, Stage
+    from ocihooks.spec.state import State, Status
+    from ocihooks.version import __version__
+
+_HOMES = {
+    "ocihooks.errors": (
+        "Diagnostic",
+        "DocumentError",
+        "HookError",
+        "MatchError",
+        "NotJSONNameError",
+        "OCIHooksError",
+        "RulesError",
+        "SettingsError",
+        "UnavailableError",
+        "UntrustedError",
+        "UsageError",
+    ),
+    "ocihooks.hooksd.config": ("VERSION", "HookConfig", "When", "command"),
+    "ocihooks.hooksd.directories": ("DEFAULT_DIR", "OVERRIDE_DIR", "Rule", "Rules", "read_hook_dir"),
+    "ocihooks.hooksd.manager": ("HookManager", "apply"),
+    "ocihooks.hooksd.matching": ("Condition", "Container", "Decision", "Injection", "decide", "match"),
+    "ocihooks.hooksd.patterns": ("Pattern", "PatternError"),
+    "ocihooks.hooksd.readers": ("READERS", "read_hook"),
+    "ocihooks.spec.hook": ("Hook", "Hooks"),
+    "ocihooks.spec.stage": ("STAGES", "Stage"),
+    "ocihooks.spec.state": ("State", "Status"),
+    "ocihooks.version": ("__version__",),
+}
+
+__all__ = [
+    "DEFAULT_DIR",
+    "OVERRIDE_DIR",
+    "READERS",
+    "STAGES",
+    "VERSION",
+    "Condition",
+    "Container",
+    "Decision",
+    "Diagnostic",
+    "DocumentError",
+    "Hook",
+    "HookConfig",
+    "HookError",
+    "HookManager",
+    "Hooks",
+    "Injection",
+    "MatchError",
+    "NotJSONNameError",
+    "OCIHooksError",
+    "Pattern",
+    "PatternError",
+    "Rule",
+    "Rules",
+    "RulesError",
+    "SettingsError",
+    "Stage",
+    "State",
+    "Status",
+    "UnavailableError",
+    "UntrustedError",
+    "UsageError",
+    "When",
+    "__version__",
+    "apply",
+    "command",
+    "decide",
+    "match",
+    "read_hook",
+    "read_hook_dir",
+]
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            module = __import__(home, fromlist=[name])
+            value: object = getattr(module, name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Rule files: oci-hooks(5) schemas, conditions, patterns, directories, manager and monitor."""

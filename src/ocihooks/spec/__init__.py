@@ -1,0 +1,1 @@
+"""The runtime-spec's words: stages, hooks, state. No I/O and no policy."""
