@@ -38,6 +38,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def os_reason(error: OSError) -> str:
+    """
+    Why the system refused, in words that engines do not take for something else.
+
+    Docker and Podman choose their exit status by "permission denied" and "no such file or directory" in messages.
+    """
+    import errno
+    import os
+
+    words = {errno.ENOENT: "it does not exist", errno.EACCES: "access is not allowed", errno.EPERM: "it is not allowed"}
+    return words.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+
+
 class Diagnostic:
     """
     One finding: what is wrong, where, and what mends it.
@@ -84,6 +97,17 @@ class Diagnostic:
 
     def __hash__(self) -> int:
         return hash(self._key())
+
+    def but(self, *, severity: str | None = None, hint: str | None = None) -> "Diagnostic":
+        """A copy with another severity, or with a hint where there is none."""
+        return Diagnostic(
+            self.message,
+            code=self.code,
+            severity=severity or self.severity,
+            file=self.file,
+            pointer=self.pointer,
+            hint=self.hint or hint,
+        )
 
     def to_json(self) -> dict[str, str | None]:
         """The members that ``--json`` output shows, None where unknown."""

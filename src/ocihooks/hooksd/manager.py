@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ocihooks.errors import Diagnostic, RulesError, only_errors
@@ -14,6 +14,32 @@ from ocihooks.hooksd.matching import Container, Injection, match
 
 if TYPE_CHECKING:
     from ocihooks.hooksd.monitor import Monitor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """
+    What the directories say at one time.
+
+    Attributes:
+        directories: As they were given to the manager.
+        rules: In the order in which they run, masked and invalid ones included.
+        problems: All findings.
+        refused: Those of ``problems`` for which a manager that is not lenient raises.
+        programs: The paths of the rules' programs, and whether they were there.
+    """
+
+    directories: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    problems: tuple[Diagnostic, ...]
+    refused: tuple[Diagnostic, ...]
+    programs: Mapping[str, bool]
+
+    @property
+    def unlisted(self) -> frozenset[int]:
+        """The indexes of the directories that can't be listed; missing ones count as empty."""
+        faulty = {problem.file for problem in self.refused}
+        return frozenset(index for index, directory in enumerate(self.directories) if directory in faulty)
 
 
 class HookManager:
@@ -54,16 +80,28 @@ class HookManager:
         Raises:
             RulesError: As for the constructor; the rules stay as they were.
         """
+        found = self.read()
+        if found.refused and not self.lenient:
+            raise RulesError(problems=sorted(found.refused, key=self._place))
+        self.use(found)
+
+    def read(self) -> Snapshot:
+        """What the directories say now, whatever is wrong with it; the manager's rules stay as they are."""
         found, problems = survey(self.directories, self.extension_stages)
         rules = tuple(map(self._with_program, found))
         problems += overridden_problems(rules, self.extension_stages)
         problems += tuple(problem for rule in rules for problem in rule.problems)
-        refused = tuple(
-            problem for problem in only_errors(problems) if self.strict or problem.code != "missing_program"
+        return Snapshot(
+            directories=self.directories,
+            rules=rules,
+            problems=problems,
+            refused=tuple(p for p in only_errors(problems) if self.strict or p.code != "missing_program"),
+            programs={old.hook.path: new.config is not None for old, new in zip(found, rules, strict=True) if old.hook},
         )
-        if refused and not self.lenient:
-            raise RulesError(problems=sorted(refused, key=self._place))
-        self.rules, self.problems = rules, problems
+
+    def use(self, found: Snapshot) -> None:
+        """Take the rules of *found*, all at once."""
+        self.rules, self.problems = found.rules, found.problems
 
     def _place(self, problem: Diagnostic) -> tuple[int, str]:
         """Where *problem* comes in a report: directories as given, then files by name."""
@@ -96,11 +134,16 @@ class HookManager:
         container = Container(args=command(config), annotations=annotations, has_bind_mounts=has_bind_mounts)
         return match(self.rules, container, extension_stages=self.extension_stages)
 
-    def monitor(self) -> Monitor:
-        """Watch the directories and reload on change; use it as a context manager."""
+    def monitor(self, *, on_change: Callable[[], None] | None = None) -> Monitor:
+        """
+        Watch the directories and reload on change; use it as a context manager.
+
+        Args:
+            on_change: Called in the monitor's thread after ``rules`` or ``problems`` have changed.
+        """
         from ocihooks.hooksd.monitor import Monitor
 
-        return Monitor(self)
+        return Monitor(self, on_change=on_change)
 
 
 def apply(injection: Injection, config: Mapping[str, Any]) -> dict[str, Any]:

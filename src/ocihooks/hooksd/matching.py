@@ -199,7 +199,7 @@ class Addition:
     One hook that a rule adds to a container.
 
     Attributes:
-        rule: The rule that matched.
+        rule: The rule that matched, the very object that was handed in.
         declared: The stage as the rule's file names it.
         stage: The stage that it goes to: createRuntime for prestart, else as declared.
         extension: Whether the stage is an extension stage, which runtimes do not run.
@@ -207,7 +207,7 @@ class Addition:
 
     __slots__ = ("declared", "extension", "rule", "stage")
 
-    def __init__(self, rule: "MatchableRule", declared: str, stage: str, extension: bool) -> None:
+    def __init__(self, rule: "Any", declared: str, stage: str, extension: bool) -> None:
         self.rule = rule
         self.declared = declared
         self.stage = stage
@@ -272,7 +272,7 @@ def match(
         MatchError: A rule can't be decided; the error names its file and has what the rules before it gave.
     """
     additions: list[Addition] = []
-    reasons: list[tuple[MatchableRule, Decision]] = []
+    reasons: list[tuple[Any, Decision]] = []
     for rule in rules:
         try:
             decision = decide(rule.when, container, every=every)

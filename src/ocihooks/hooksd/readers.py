@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ocihooks.errors import Diagnostic, HookError, NotJSONNameError, only_errors, quoted
+from ocihooks.errors import Diagnostic, HookError, NotJSONNameError, only_errors, os_reason, quoted
 from ocihooks.hooksd.config import VERSION, HookConfig, When
 from ocihooks.hooksd.fields import Place, Reading
 from ocihooks.hooksd.jsontext import JSONTextError, parse
@@ -197,7 +197,7 @@ def check_program(rule: HookConfig, reading: Reading) -> None:
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
         code = "missing_program" if number == errno.ENOENT else "unreachable_program"
-        reason = os.strerror(number).lower() if number else "the path holds a NUL character"
+        reason = os_reason(error) if isinstance(error, OSError) else "the path holds a NUL character"
         hint = "install the program, or mask the rule with an empty file of its name in a later directory"
         reading.error(code, "/hook/path", f"program {quoted(path, 200)}: {reason}", hint)
 
@@ -234,6 +234,6 @@ def _read(file: str) -> bytes:
 
 def unreadable(file: str, error: OSError | ValueError, *, missing: str = "missing_file") -> Diagnostic:
     """The diagnostic for a rule file or directory that can't be read; *missing* is the code if it is not there."""
-    reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
+    reason = os_reason(error) if isinstance(error, OSError) else str(error)
     code = missing if isinstance(error, FileNotFoundError) else "read_failed"
     return Diagnostic(f"can't be read: {reason}", code=code, file=file)

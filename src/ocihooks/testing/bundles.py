@@ -143,7 +143,9 @@ def _engine_json(config: Mapping[str, Any]) -> bytes:
 def _static_busybox() -> str:
     path = shutil.which("busybox")
     if path is None:
-        raise UnavailableError("busybox: not found on PATH", code="missing_program", hint="apt-get install busybox-static")
+        raise UnavailableError(
+            "busybox: not found on PATH", code="missing_program", hint="apt-get install busybox-static"
+        )
     if not _is_static(path):
         raise UnavailableError(
             "expected a statically linked busybox, found one that needs shared libraries",

@@ -1,10 +1,10 @@
 """
 A private view of the cgroups in which crun starts as root on machines with hybrid cgroups.
 
-Such machines mount the controllers of cgroup v1 one by one and cgroup2 beside them, at ``/sys/fs/cgroup/unified``. runc
-does not mind; crun refuses to start while cgroup2 has a controller left. ``CgroupView`` mounts the left-over controllers
-as v1 in a mount namespace of its own, which a small process holds open, and tells how to run commands in there. On pure
-v1 and pure v2 machines it does nothing.
+Such machines mount the controllers of cgroup v1 one by one and cgroup2 beside them, at ``/sys/fs/cgroup/unified``.
+runc does not mind; crun refuses to start while cgroup2 has a controller left. ``CgroupView`` mounts the left-over
+controllers as v1 in a mount namespace of its own, which a small process holds open, and tells how to run commands in
+there. On pure v1 and pure v2 machines it does nothing.
 
 Two things stay behind on a hybrid machine: an empty folder per left-over controller below ``/sys/fs/cgroup`` and, while
 cgroups exist in it, the controller itself as v1.
@@ -138,7 +138,9 @@ def _start_holder(controllers: Sequence[str]) -> subprocess.Popen[str]:
     argv = [_program("unshare"), "--mount", "--propagation", "private", "sh", "-c", _HOLD_SCRIPT, "sh", *controllers]
     pipe = subprocess.PIPE
     # A session of its own: Ctrl-C at the terminal shall not take the view away from those who still clean up in it.
-    holder = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    holder = subprocess.Popen(
+        argv, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     assert holder.stdout is not None
     answer = holder.stdout.readline().strip()
     if answer != "ready":
@@ -155,5 +157,7 @@ def _start_holder(controllers: Sequence[str]) -> subprocess.Popen[str]:
 def _program(name: str) -> str:
     path = shutil.which(name)
     if path is None:
-        raise UnavailableError(f"{name}: not found on PATH", code="missing_program", hint="apt-get install util-linux coreutils")
+        raise UnavailableError(
+            f"{name}: not found on PATH", code="missing_program", hint="apt-get install util-linux coreutils"
+        )
     return path

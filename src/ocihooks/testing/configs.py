@@ -48,7 +48,7 @@ _MASKED_PATHS = [
 _READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 # Docker's own list: the null, zero, full, tty, urandom, random, ptmx and console devices, and making any node.
-_ALLOWED_DEVICES = [
+_ALLOWED_DEVICES: list[dict[str, Any]] = [
     {"type": "c", "access": "m"},
     {"type": "b", "access": "m"},
     {"type": "c", "major": 1, "minor": 3, "access": "rwm"},

@@ -1,0 +1,409 @@
+"""
+A container's config.json: read strictly, and given new hooks without touching any other byte.
+
+The walk over the top-level object is ours and the values are left to the interpreter's C scanner, since `json` with
+all it imports costs as much as the interpreter itself. What the runtimes would read differently is refused.
+
+Spec: runtime-spec 1.3.0, config.md.
+"""
+
+import os
+from _json import encode_basestring_ascii, make_scanner, scanstring
+
+from ocihooks.errors import DocumentError, os_reason, quoted
+from ocihooks.injection import STAGES
+from ocihooks.replace import signature
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from ocihooks.replace import Signature
+
+MAX_BYTES = 16 << 20
+"""Largest config.json that is read."""
+
+MAX_DEPTH = 1024
+"""Deepest nesting of arrays and objects that is read."""
+
+UNIQUE_MEMBERS = ("hooks", "process", "annotations", "mounts", "root")
+"""Top-level members that must be there once and spelt so: runc takes the last in any letter case, crun the first."""
+
+_LETTERS = str.maketrans({"\u017f": "s", "\u212a": "k"})
+_SPACE = " \t\n\r"
+
+
+class JSONNumber(str):
+    """A number of the document as its text, so that it is written back as it was."""
+
+    __slots__ = ()
+
+
+class Repeated(dict[str, object]):
+    """An object in which a member is there more than once; the last one counts here."""
+
+    __slots__ = ("names",)
+
+    names: "list[str]"
+
+
+def _object(pairs: "list[tuple[str, object]]") -> "dict[str, object]":
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    names = [name for name, _ in pairs]
+    repeated = Repeated(members)
+    repeated.names = sorted({name for name in names if names.count(name) > 1})
+    return repeated
+
+
+def _no_constant(name: str) -> "NoReturn":
+    raise ValueError(name)
+
+
+class _Context:
+    """What the C scanner asks its decoder for."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = staticmethod(_object)
+    parse_float = JSONNumber
+    parse_int = JSONNumber
+    parse_constant = staticmethod(_no_constant)
+    memo: "dict[str, str]" = {}  # noqa: RUF012  (typing, which has ClassVar, is not imported on the warm path)
+
+
+_context: "Any" = _Context()
+_scan: "Any" = make_scanner(_context)
+
+
+class Document:
+    """
+    A JSON document whose top level is an object.
+
+    Attributes:
+        file: Path for messages.
+        text: The text, whole.
+        members: The top-level members; numbers are `JSONNumber`.
+        spans: For each member the places in *text* at which its value begins and ends.
+        end: Where a further member would be inserted.
+    """
+
+    __slots__ = ("end", "file", "members", "spans", "text")
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.text = ""
+        self.members: dict[str, Any] = {}
+        self.spans: dict[str, tuple[int, int]] = {}
+        self.end = 0
+
+
+def parse_document(data: bytes, file: str) -> Document:
+    """
+    Parse strict JSON: UTF-8 without byte order mark, one object, no NaN, no repeated top-level member.
+
+    Raises:
+        DocumentError: *data* is something else; the error names the line and column or the member.
+    """
+    document = Document(file)
+    _parse_into(document, data)
+    return document
+
+
+def _parse_into(document: Document, data: bytes) -> None:
+    file = document.file
+    if len(data) > MAX_BYTES:
+        raise DocumentError(
+            f"holds {len(data)} bytes, more than the {MAX_BYTES} that are read", code="too_large", file=file
+        )
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8(data, file, error) from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise DocumentError(f"nested deeper than {MAX_DEPTH} levels", code="too_deep", file=file)
+    document.text = text
+    try:
+        _walk(document)
+    except (ValueError, StopIteration, SystemError, IndexError, RecursionError) as error:
+        _explain(text, file, error)
+
+
+def _walk(document: Document) -> None:
+    text = document.text
+    at = _skip(text, 0)
+    if text[at] != "{":
+        raise ValueError
+    at = _skip(text, at + 1)
+    document.end = at
+    while text[at] != "}":
+        if text[at] != '"':
+            raise ValueError
+        name, at = scanstring(text, at + 1, True)
+        at = _skip(text, at)
+        if text[at] != ":":
+            raise ValueError
+        start = _skip(text, at + 1)
+        value, at = _scan(text, start)
+        if name in document.members:
+            _repeated(document.file, name)
+        document.members[name] = value
+        document.spans[name] = (start, at)
+        document.end = at
+        at = _skip(text, at)
+        if text[at] == "}":
+            break
+        if text[at] != "," or text[(at := _skip(text, at + 1))] == "}":
+            raise ValueError
+    if text[at + 1 :].strip(_SPACE):
+        raise ValueError
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in _SPACE:
+        at += 1
+    return at
+
+
+def _repeated(file: str, name: str) -> "NoReturn":
+    hint = "runtimes disagree about which one counts; keep one"
+    raise DocumentError(
+        f"member {quoted(name, 80)} is there more than once",
+        code="repeated_member",
+        file=file,
+        pointer=f"/{name}",
+        hint=hint,
+    )
+
+
+def _depth(text: str) -> int:
+    """The deepest nesting of brackets outside strings."""
+    depth = deepest = 0
+    at, length = 0, len(text)
+    while at < length:
+        character = text[at]
+        if character == '"':
+            at += 1
+            while at < length and text[at] != '"':
+                at += 2 if text[at] == "\\" else 1
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+        at += 1
+    return deepest
+
+
+def _not_utf8(data: bytes, file: str, error: UnicodeDecodeError) -> DocumentError:
+    line = data.count(b"\n", 0, error.start) + 1
+    column = error.start - data.rfind(b"\n", 0, error.start)
+    place = f"line {line} column {column}"
+    return DocumentError(f"not UTF-8: {error.reason}", code="not_utf8", file=file, pointer=place)
+
+
+def _explain(text: str, file: str, error: BaseException) -> "NoReturn":
+    """Parse again with `json`, which tells the place, and raise what it says."""
+    import json
+
+    if isinstance(error, DocumentError):
+        raise error
+    if isinstance(error, RecursionError):
+        raise DocumentError("nested too deep", code="too_deep", file=file) from None
+    place, reason = None, "not a JSON object"
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+        if not isinstance(value, dict):
+            reason = f"expected an object, found {type_name(value)}"
+    except json.JSONDecodeError as found:
+        place = f"line {found.lineno} column {found.colno}"
+        reason = "the file is empty" if not text.strip(_SPACE) else f"not JSON: {found.msg[0].lower()}{found.msg[1:]}"
+        if text.startswith("\ufeff"):
+            reason = "starts with a byte order mark, which JSON does not allow"
+    except ValueError as found:
+        reason = f"not JSON: {found} is no value"
+    raise DocumentError(reason, code="json_syntax", file=file, pointer=place) from None
+
+
+def type_name(value: object) -> str:
+    """What JSON calls *value*, with its article."""
+    if isinstance(value, JSONNumber) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return "a number"
+    names = {str: "a string", bool: "true or false", list: "an array", dict: "an object", Repeated: "an object"}
+    return names.get(type(value), "null")
+
+
+class Config(Document):
+    """
+    A config.json with what rules ask about it.
+
+    Attributes:
+        args: ``process.args``; None where there is no process.
+        annotations: Key to value; empty where there are none.
+        mounts: The ``mounts`` array; empty where there is none.
+        hooks: The ``hooks`` object; None where it is missing or null.
+        signature: Which version of the file this is; None where it did not come from a file.
+    """
+
+    __slots__ = ("annotations", "args", "hooks", "mounts", "signature")
+
+    args: "tuple[str, ...] | None"
+    annotations: "dict[str, str]"
+    mounts: "list[dict[str, Any]]"
+    hooks: "dict[str, list[Any] | None] | None"
+    signature: "Signature | None"
+
+
+def read_config(path: str) -> Config:
+    """
+    Read the config.json at *path*, which must be a regular file of at most `MAX_BYTES`.
+
+    Raises:
+        DocumentError: It can't be read, or `parse_config` refuses it.
+    """
+    data, version = _read(path)
+    config = parse_config(data, path)
+    config.signature = version
+    return config
+
+
+def parse_config(data: bytes, file: str) -> Config:
+    """
+    Parse a config.json and check all that hooks depend on.
+
+    Raises:
+        DocumentError: It is not strict JSON, or has a member that runtimes would read differently (repeated, or in
+            another letter case), or one of the wrong type.
+    """
+    config = Config(file)
+    config.signature = None
+    _parse_into(config, data)
+    members = config.members
+    _refuse_variants(members, UNIQUE_MEMBERS, file, "")
+    process = _member(members, "process", dict, file)
+    config.args = None if process is None else _args(process, file)
+    config.annotations = _annotations(members, file)
+    config.mounts = _member(members, "mounts", list, file) or []
+    for index, mount in enumerate(config.mounts):
+        _expect(mount, dict, file, f"/mounts/{index}")
+    config.hooks = _hooks(members, file)
+    return config
+
+
+def _refuse_variants(members: "dict[str, Any]", names: "tuple[str, ...]", file: str, pointer: str) -> None:
+    if isinstance(members, Repeated):
+        for name in members.names:
+            if name in names:
+                _repeated(file, f"{pointer}/{name}".lstrip("/"))
+    for name in members:
+        folded = name if name.isascii() else name.translate(_LETTERS)
+        for known in names:
+            if name != known and folded.lower() == known.lower():
+                raise DocumentError(
+                    f"member {quoted(name, 80)} differs from {quoted(known)} in letter case only",
+                    code="member_case",
+                    file=file,
+                    pointer=f"{pointer}/{name}",
+                    hint="runc would read it, crun would not; use the spelling of the runtime-spec",
+                )
+
+
+def _expect(value: "Any", kind: type, file: str, pointer: str) -> "Any":
+    if not isinstance(value, kind) or isinstance(value, JSONNumber):
+        raise DocumentError(
+            f"expected {type_name(kind())}, found {type_name(value)}", code="json_type", file=file, pointer=pointer
+        )
+    return value
+
+
+def _member(members: "dict[str, Any]", name: str, kind: type, file: str, pointer: str = "") -> "Any":
+    value = members.get(name)
+    return None if value is None else _expect(value, kind, file, f"{pointer}/{name}")
+
+
+def _args(process: "dict[str, Any]", file: str) -> "tuple[str, ...]":
+    _refuse_variants(process, ("args",), file, "/process")
+    args = _member(process, "args", list, file, "/process") or []
+    return tuple(_expect(item, str, file, f"/process/args/{index}") for index, item in enumerate(args))
+
+
+def _annotations(members: "dict[str, Any]", file: str) -> "dict[str, str]":
+    annotations: dict[str, str] = _member(members, "annotations", dict, file) or {}
+    if isinstance(annotations, Repeated):
+        _repeated(file, f"annotations/{annotations.names[0]}")
+    for name, value in annotations.items():
+        _expect(value, str, file, f"/annotations/{name}")
+    return annotations
+
+
+def _hooks(members: "dict[str, Any]", file: str) -> "dict[str, list[Any] | None] | None":
+    hooks: dict[str, list[Any] | None] | None = _member(members, "hooks", dict, file)
+    if hooks is not None:
+        check_hooks(hooks, file, "/hooks", STAGES)
+    return hooks
+
+
+def check_hooks(hooks: "dict[str, Any]", file: str, pointer: str, stages: "tuple[str, ...]") -> None:
+    """
+    Check a hooks object: each stage an array of objects with a path, no stage twice or in another letter case.
+
+    Raises:
+        DocumentError: It is something else; the error names the place.
+    """
+    _refuse_variants(hooks, stages, file, pointer)
+    for stage in stages:
+        items = _member(hooks, stage, list, file, pointer) or []
+        for index, item in enumerate(items):
+            place = f"{pointer}/{stage}/{index}"
+            _expect(item, dict, file, place)
+            _refuse_variants(item, ("path", "args", "env", "timeout"), file, place)
+            if "path" not in item:
+                raise DocumentError('missing required member "path"', code="missing_property", file=file, pointer=place)
+            _expect(item["path"], str, file, f"{place}/path")
+
+
+def _read(path: str) -> "tuple[bytes, Signature]":
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise DocumentError(f"can't be read: {os_reason(error)}", code="read_failed", file=path) from None
+    try:
+        status = os.fstat(fd)
+        if status.st_mode & 0o170000 != 0o100000:
+            raise DocumentError("expected a regular file", code="read_failed", file=path)
+        data = b""
+        while chunk := os.read(fd, MAX_BYTES + 1 - len(data)):
+            data += chunk
+        return data, signature(status)
+    except OSError as error:
+        raise DocumentError(f"can't be read: {os_reason(error)}", code="read_failed", file=path) from None
+    finally:
+        os.close(fd)
+
+
+def with_member(document: Document, name: str, value: object) -> bytes:
+    """The document with the top-level member *name* set to *value*, all bytes outside of it as they were."""
+    text = document.text
+    if name in document.spans:
+        start, end = document.spans[name]
+        return f"{text[:start]}{dumps(value)}{text[end:]}".encode()
+    comma = "," if document.members else ""
+    return f"{text[: document.end]}{comma}{encode_basestring_ascii(name)}:{dumps(value)}{text[document.end :]}".encode()
+
+
+def dumps(value: object) -> str:
+    """*value* as compact JSON in ASCII; a `JSONNumber` keeps its text."""
+    if isinstance(value, JSONNumber):
+        return str(value)
+    if isinstance(value, str):
+        return str(encode_basestring_ascii(value))
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, dict):
+        return "{" + ",".join([f"{encode_basestring_ascii(name)}:{dumps(item)}" for name, item in value.items()]) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join([dumps(item) for item in value]) + "]"
+    raise TypeError(f"{type(value).__name__} has no JSON form here")

@@ -1,0 +1,119 @@
+"""The hook's three streams, seen from the caller: none of them ever makes it wait."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+from abc import ABC, abstractmethod
+
+OUTPUT_LIMIT = 64 * 1024
+"""Bytes kept per stream where the wrapper runs hooks; the library keeps all unless told otherwise."""
+
+_CHUNK = 64 * 1024
+
+
+class Stream(ABC):
+    """A descriptor to poll, and what to do when it is ready. It owns the descriptor, which is -1 when closed."""
+
+    events = select.POLLIN
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Do what can be done without waiting; True when nothing more will come."""
+
+    def close(self) -> None:
+        """Give the descriptor back, once."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def pipe() -> tuple[int, int]:
+    """A pipe whose ends are above the three standard descriptors, even if the caller had closed these."""
+    reader, writer = os.pipe()
+    return above_standard(reader), above_standard(writer)
+
+
+def above_standard(fd: int) -> int:
+    """*fd*, or its replacement above the three standard descriptors, which a hook gets its own of."""
+    if fd > 2:
+        return fd
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
+
+
+class Capture(Stream):
+    """Reads one output stream to its end and keeps the last *limit* bytes (None: all), since errors come last."""
+
+    def __init__(self, fd: int, limit: int | None) -> None:
+        super().__init__(fd)
+        os.set_blocking(fd, False)
+        self.limit = limit
+        self.kept = bytearray()
+        self.truncated = False
+
+    def ready(self) -> bool:
+        data = os.read(self.fd, _CHUNK)
+        self.kept += data
+        if self.limit is not None and len(self.kept) > self.limit:
+            del self.kept[: len(self.kept) - self.limit]
+            self.truncated = True
+        return not data
+
+
+class Feed(Stream):
+    """Writes *data* to standard input; a reader that goes away or never reads is no error."""
+
+    events = select.POLLOUT
+
+    def __init__(self, fd: int, data: bytes) -> None:
+        super().__init__(fd)
+        os.set_blocking(fd, False)
+        self.rest = memoryview(data)
+
+    def ready(self) -> bool:
+        try:
+            self.rest = self.rest[os.write(self.fd, self.rest) :]
+        except BrokenPipeError:
+            return True
+        return not self.rest
+
+
+class Pump:
+    """Waits for streams, lets the ready ones work, and closes those that are through."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._streams: dict[int, Stream] = {}
+
+    def add(self, stream: Stream) -> None:
+        """Take over *stream* and its descriptor."""
+        self._streams[stream.fd] = stream
+        self._poll.register(stream.fd, stream.events)
+
+    def has(self, *streams: Stream) -> bool:
+        """Whether any of *streams* is still open."""
+        return any(self._streams.get(stream.fd) is stream for stream in streams)
+
+    def wait(self, seconds: float | None) -> None:
+        """Let one round of ready streams work; return after *seconds* (None: no limit) at the latest."""
+        for fd, _ in self._poll.poll(None if seconds is None else min(seconds, 3600) * 1000):
+            if fd in self._streams and self._streams[fd].ready():
+                self.close(self._streams[fd])
+
+    def close(self, *streams: Stream) -> None:
+        """Close those of *streams* that are open."""
+        for stream in streams:
+            if self.has(stream):
+                del self._streams[stream.fd]
+                self._poll.unregister(stream.fd)
+                stream.close()
+
+    def close_all(self) -> None:
+        """Close all streams."""
+        self.close(*self._streams.values())

@@ -1,0 +1,142 @@
+"""A started hook as the caller sees it: the other end of its keeper's pipes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import ExitStack
+from typing import Self
+
+from ocihooks.execution.descendants import send, signal_session
+from ocihooks.execution.keeper import Descriptors, Exec, keep
+from ocihooks.execution.output import Stream, pipe
+
+_GONE_WITHIN_S = 0.15
+
+
+class HookProcess(Stream):
+    """
+    A hook under its keeper, whose reports are the `Stream`; a context that leaves nothing behind.
+
+    Attributes:
+        failure: Step and errno, where the program could not be started.
+        pid: The hook's process id, None until it is known.
+        exited: Whether it has ended.
+        status: How, negative: by that signal; None: it has not, or nobody knows.
+        finished: Whether the keeper has nothing more to do; ``killed`` and ``alive`` are final then.
+        lost: Whether the keeper was killed, or does not do what it should.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+        self._orders = -1
+        self._keeper: int | None = None
+        self._text = b""
+        self.failure: tuple[str, int] | None = None
+        self.pid: int | None = None
+        self.status: int | None = None
+        self.exited = self.finished = self.lost = False
+        self.killed = 0
+        self.alive: tuple[int, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the orders, upon which a keeper that is still there kills the hook; reap the keeper."""
+        self.close()
+        if self._orders >= 0:
+            os.close(self._orders)
+        if self._keeper is not None:
+            _reap(self._keeper)
+
+    def start(self, execute: Exec, *, stdin: int, stdout: int, stderr: int, directory: int | None) -> None:
+        """
+        Fork the keeper; the descriptors are the hook's, and stay the caller's to close.
+
+        Raises:
+            OSError: There are no processes or descriptors to be had.
+        """
+        with ExitStack() as keepers:
+            orders, self._orders = pipe()
+            keepers.callback(os.close, orders)
+            self.fd, reports = pipe()
+            keepers.callback(os.close, reports)
+            ends = Descriptors(
+                stdin=stdin, stdout=stdout, stderr=stderr, orders=orders, reports=reports, directory=directory
+            )
+            self._fork_keeper(execute, ends)
+
+    def _fork_keeper(self, execute: Exec, ends: Descriptors) -> None:
+        """Signals wait until the keeper's process id is noted, and never reach Python code in the keeper."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._keeper = os.fork()
+            if self._keeper == 0:
+                keep(execute, ends, mask)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def order(self, order: bytes) -> None:
+        """Tell the keeper what to do, unless it's through."""
+        if not self.finished:
+            try:
+                os.write(self._orders, order)
+            except BrokenPipeError:
+                pass  # its last report says why
+
+    def ready(self) -> bool:
+        """Take in what the keeper reports; True after the last."""
+        data = os.read(self.fd, 4096)
+        *lines, self._text = (self._text + data).split(b"\n")
+        for line in lines:
+            self._note(*line.split())
+        if not data and not self.finished:
+            self.exited = self.finished = self.lost = True
+        return self.finished
+
+    def _note(self, word: bytes, *values: bytes) -> None:
+        match word:
+            case b"started":
+                self.pid = int(values[0])
+            case b"failed":
+                self.failure = (values[0].decode(), int(values[1]))
+                self.exited = True
+            case b"exited":
+                self.status = int(values[0])
+                self.exited = True
+            case b"done":
+                self.killed = int(values[0])
+                self.alive = tuple(map(int, values[1:]))
+                self.finished = True
+
+    def abandon(self) -> None:
+        """Do without a keeper that is lost or hangs: kill the hook's session, which is all that can be found then."""
+        self.exited = self.finished = self.lost = True
+        if self._keeper is not None:
+            send(self._keeper, signal.SIGKILL)
+        deadline = time.monotonic() + _GONE_WITHIN_S
+        while self.pid and signal_session(self.pid, signal.SIGKILL) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def _reap(keeper: int) -> None:
+    """Wait until *keeper* has ended, which is a matter of milliseconds unless it hangs; then it's killed."""
+    try:
+        if not _ends(keeper, within_s=1.0):
+            os.kill(keeper, signal.SIGKILL)
+        os.waitpid(keeper, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass  # the caller ignores SIGCHLD or reaps all children itself
+
+
+def _ends(pid: int, within_s: float) -> bool:
+    pidfd = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(within_s * 1000))
+    finally:
+        os.close(pidfd)

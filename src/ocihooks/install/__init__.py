@@ -1,0 +1,1 @@
+"""Puts the runtime wrapper into place and takes it away again."""

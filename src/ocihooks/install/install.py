@@ -1,0 +1,284 @@
+"""
+Installs the wrapper: one script, one record, and the package compiled for its interpreter.
+
+What root is going to run before every container must not be writable by anybody else, so interpreter, package and
+runtime are checked from the root directory down.
+"""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import ocihooks
+from ocihooks.errors import ReplaceError, UnavailableError, UntrustedError, UsageError, os_reason, quoted
+from ocihooks.install.record import Record, read_record, record_file, sha256
+from ocihooks.install.script import MARK, script_text
+from ocihooks.replace import replace_file
+from ocihooks.settings import read_settings
+from ocihooks.trust import check_trusted, explained, trust_here
+from ocihooks.version import __version__
+from ocihooks.wrapper.installation import Installation
+
+DEFAULT_PREFIX = "/usr/local"
+DEFAULT_NAME = "ocihooks-runtime"
+RUNTIMES = ("runc", "crun")
+"""Looked for in this order where nobody names one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """
+    What to install.
+
+    Attributes:
+        prefix: Absolute path; the script goes to ``bin``, the record to ``lib/ocihooks`` below it.
+        name: File name of the script.
+        runtime: Path or name of the real runtime; None: the first of `RUNTIMES` on PATH.
+        hooks_dirs: Hooks directories that replace those of the settings; empty: none.
+        settings: The settings file; None: the default place.
+        python: The interpreter; None: the one that runs now.
+    """
+
+    prefix: str = DEFAULT_PREFIX
+    name: str = DEFAULT_NAME
+    runtime: str | None = None
+    hooks_dirs: tuple[str, ...] = ()
+    settings: str | None = None
+    python: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A checked request: the record to be, and the script's text."""
+
+    record: Record
+    text: str
+
+
+def prepare_install(request: Request) -> Prepared:
+    """
+    Check everything about *request* and say what `install` would write; writes nothing.
+
+    Raises:
+        UsageError: A name or path can't be used.
+        UnavailableError: The runtime or the interpreter is missing.
+        UntrustedError: Something that root would run could be written by others.
+        SettingsError: The settings file is broken.
+    """
+    _check_words(request)
+    python = os.path.realpath(request.python or sys.executable)
+    script = os.path.join(request.prefix, "bin", request.name)
+    runtime = find_runtime(request.runtime)
+    _check_not_itself(runtime, script)
+    paths = package_paths()
+    for path in (python, runtime, *_code(paths)):
+        _check(path)
+    if request.settings:
+        read_settings(request.settings)
+    installation = Installation(
+        name=request.name,
+        script=script,
+        runtime=runtime,
+        flavour=flavour_of(runtime),
+        settings=request.settings or "",
+        hooks_dirs=request.hooks_dirs,
+    )
+    text = script_text(installation, python, paths)
+    _check_place(script, request, runtime)
+    record = Record(
+        name=request.name,
+        script=script,
+        script_sha256=sha256(text.encode()),
+        runtime=runtime,
+        flavour=installation.flavour,
+        settings=installation.settings,
+        hooks_dirs=installation.hooks_dirs,
+        python=python,
+        version=__version__,
+        made_directories=_missing_directories(request),
+    )
+    return Prepared(record=record, text=text)
+
+
+def install(request: Request) -> Record:
+    """
+    Install the wrapper, or bring an installed one up to date.
+
+    Raises:
+        OCIHooksError: As `prepare_install`, or a file can't be written.
+    """
+    prepared = prepare_install(request)
+    before = read_record(request.prefix, request.name)
+    record = prepared.record
+    for directory in record.made_directories:
+        _make_directory(directory)
+    _compile(record.python)
+    if before is not None:
+        record = Record.from_json(record.to_json() | {"made_directories": before.made_directories})
+    _write_script(record.script, prepared.text.encode())
+    text = json.dumps(record.to_json(), indent=2) + "\n"
+    replace_file(record_file(request.prefix, request.name), text.encode())
+    return record
+
+
+def _write_script(script: str, data: bytes) -> None:
+    if os.path.islink(script):  # the link that an uninstallation left in use; its target must stay as it is
+        temporary = f"{script}.ocihooks-{os.getpid()}"
+        replace_file(temporary, data, mode=0o755)
+        os.replace(temporary, script)
+    else:
+        replace_file(script, data, mode=0o755)
+
+
+def _check_words(request: Request) -> None:
+    if not request.name or "/" in request.name or not request.name.isprintable() or request.name in (".", ".."):
+        raise UsageError(f"--name {quoted(request.name, 80)}: expected a file name")
+    if request.name in RUNTIMES:
+        hint = "engines and people would take the wrapper for the runtime itself"
+        raise UsageError(f"--name {quoted(request.name)} is the name of a runtime", hint=hint)
+    absolute = [("--prefix", request.prefix), *(("--hooks-dir", path) for path in request.hooks_dirs)]
+    absolute += [("--settings", request.settings)] if request.settings else []
+    for option, path in absolute:
+        if not path.startswith("/") or not path.isprintable():
+            raise UsageError(f"{option} {quoted(path, 200)}: expected an absolute path")
+
+
+def find_runtime(runtime: str | None) -> str:
+    """
+    The absolute path of *runtime*, a path or a name on PATH; None: the first of `RUNTIMES` that is there.
+
+    Raises:
+        UnavailableError: There is none, or it can't be executed.
+    """
+    for name in (runtime,) if runtime else RUNTIMES:
+        found = shutil.which(name)
+        if found:
+            return os.path.abspath(found)
+    wanted = f"runtime {quoted(runtime, 200)}" if runtime else f"none of {', '.join(RUNTIMES)}"
+    reason = "is no program that can be executed" if runtime and "/" in runtime else "is not on PATH"
+    raise UnavailableError(
+        f"{wanted} {reason}", hint='install one ("apt-get install runc"), or name it with --runtime PATH'
+    )
+
+
+def flavour_of(runtime: str) -> str:
+    """Whose command line *runtime* has: "runc", "crun", or "" where its name and its ``--version`` don't tell."""
+    name = os.path.basename(runtime)
+    for flavour in RUNTIMES:
+        if flavour in name:
+            return flavour
+    try:
+        answer = subprocess.run(
+            [runtime, "--version"], capture_output=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    first = answer.stdout.split(b" ", 1)[0].decode("ascii", "replace")
+    return first if first in RUNTIMES else ""
+
+
+def _check_not_itself(runtime: str, script: str) -> None:
+    if not os.path.islink(script) and os.path.exists(script) and os.path.samefile(runtime, script):
+        hint = "name the real runtime with --runtime PATH, or another --name"
+        raise UsageError(f"--runtime {quoted(runtime, 200)} is the wrapper itself", hint=hint)
+
+
+def package_paths() -> tuple[str, ...]:
+    """The directories that hold this package and what it depends on, for an interpreter that looks nowhere else."""
+    places = [os.path.dirname(os.path.dirname(os.path.abspath(ocihooks.__file__)))]
+    places += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    return tuple(dict.fromkeys(os.path.realpath(place) for place in places))
+
+
+def _code(paths: Sequence[str]) -> Iterator[str]:
+    """All that root is going to import: the whole package, and what lies on the first level beside it."""
+    for place in paths:
+        yield place
+        yield from (os.path.join(place, name) for name in os.listdir(place))
+    for directory, _, files in os.walk(os.path.dirname(os.path.abspath(ocihooks.__file__))):
+        yield directory
+        yield from (os.path.join(directory, name) for name in files)
+
+
+def _check(path: str) -> None:
+    """Refuse *path* if it is missing or somebody else could write it."""
+    try:
+        check_trusted(path, trust_here())
+    except UntrustedError as error:
+        raise error
+    except OSError as error:
+        raise explained(path, error) from None
+
+
+def _check_place(script: str, request: Request, runtime: str) -> None:
+    """Refuse to overwrite what is not ours, or to write where others could."""
+    existing = script
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    _check(os.path.dirname(existing) if existing == script else existing)
+    if existing != script or read_record(request.prefix, request.name) is not None:
+        return
+    if os.path.islink(script) and os.readlink(script) == runtime:  # left by an uninstallation
+        return
+    raise ReplaceError(
+        "is there already and was not written by ocihooks", file=script, hint="take another --name, or remove the file"
+    )
+
+
+def _missing_directories(request: Request) -> tuple[str, ...]:
+    missing: list[str] = []
+    for place in (os.path.join(request.prefix, "bin"), os.path.join(request.prefix, "lib", "ocihooks")):
+        above = []
+        while not os.path.isdir(place):
+            above.append(place)
+            place = os.path.dirname(place)  # noqa: PLW2901  (walking up is the point)
+        missing += [path for path in reversed(above) if path not in missing]
+    return tuple(missing)
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        os.mkdir(directory, 0o755)
+    except OSError as error:
+        raise UnavailableError(f"can't be made: {os_reason(error)}", file=directory) from None
+
+
+def _compile(python: str) -> None:
+    """Compile the package for *python*, so that the wrapper need not; it works uncompiled, too, only slower."""
+    package = os.path.dirname(os.path.abspath(ocihooks.__file__))
+    if os.path.realpath(sys.executable) == python:
+        compileall.compile_dir(package, quiet=2)
+        return
+    command = [python, "-IS", "-m", "compileall", "-qq", package]
+    try:
+        subprocess.run(command, check=False, timeout=120, stdin=subprocess.DEVNULL, capture_output=True)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(f"interpreter {quoted(python, 200)} does not run: {error}") from None
+
+
+def is_ours(script: str, record: Record | None) -> bool:
+    """Whether *script* is as we wrote it, or at least bears our mark."""
+    try:
+        with open(script, "rb") as stream:
+            data = stream.read(1 << 16)
+    except OSError:
+        return False
+    return (record is not None and sha256(data) == record.script_sha256) or MARK.encode() in data.splitlines()[1:2]
+
+
+def installed(prefix: str) -> Sequence[Record]:
+    """All wrappers installed below *prefix*, by name."""
+    directory = os.path.dirname(record_file(prefix, "x"))
+    if not os.path.isdir(directory):
+        return []
+    names = sorted(name.removesuffix(".json") for name in os.listdir(directory) if name.endswith(".json"))
+    records = (read_record(prefix, name) for name in names)
+    return [record for record in records if record is not None]

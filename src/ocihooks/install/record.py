@@ -1,0 +1,81 @@
+"""The record of an installation: what was written where, so that it can be shown, repeated and undone exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from ocihooks.errors import UnavailableError, os_reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """
+    One installed wrapper.
+
+    Attributes:
+        name: The program's name.
+        script: Absolute path of the script.
+        script_sha256: Hash of the script as it was written.
+        runtime: The real runtime.
+        flavour: "runc", "crun" or "" (unknown).
+        settings: The settings file; "" means the default place.
+        hooks_dirs: Hooks directories that replace those of the settings; empty: none.
+        python: The interpreter.
+        version: Version of the package that installed it.
+        made_directories: Directories that did not exist before, the innermost last.
+    """
+
+    name: str
+    script: str
+    script_sha256: str
+    runtime: str
+    flavour: str
+    settings: str
+    hooks_dirs: tuple[str, ...]
+    python: str
+    version: str
+    made_directories: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read a record as `to_json` wrote it."""
+        lists = {name: tuple(document[name]) for name in ("hooks_dirs", "made_directories")}
+        return cls(**{name: document[name] for name in cls.__slots__} | lists)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return asdict(self)
+
+
+def record_file(prefix: str, name: str) -> str:
+    """Where the record of the wrapper *name* below *prefix* is."""
+    return os.path.join(prefix, "lib", "ocihooks", f"{name}.json")
+
+
+def read_record(prefix: str, name: str) -> Record | None:
+    """
+    The record of an installed wrapper; None where there is none.
+
+    Raises:
+        UnavailableError: It is there but can't be read.
+    """
+    file = record_file(prefix, name)
+    try:
+        with open(file, encoding="utf-8") as stream:
+            return Record.from_json(json.load(stream))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnavailableError(f"can't be read: {os_reason(error)}", file=file) from None
+    except (ValueError, KeyError, TypeError):
+        hint = "remove the file and the script by hand, then install again"
+        raise UnavailableError("is no record of an installation", file=file, hint=hint) from None
+
+
+def sha256(data: bytes) -> str:
+    """The hash by which a script is known again."""
+    return hashlib.sha256(data).hexdigest()

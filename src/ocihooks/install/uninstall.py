@@ -1,0 +1,164 @@
+"""
+Takes an installed wrapper away, unless running containers still need it: their engine calls it to stop them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ocihooks.errors import OCIHooksError, UnavailableError, os_reason, quoted
+from ocihooks.install.install import is_ours
+from ocihooks.install.record import Record, read_record, record_file
+
+
+class InUseError(OCIHooksError):
+    """Running containers were started through the wrapper."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """
+    A process that is going to call the wrapper.
+
+    Attributes:
+        pid: Its process id.
+        program: What it is: conmon or a containerd shim.
+        container: The container that it looks after, as far as known.
+    """
+
+    pid: int
+    program: str
+    container: str
+
+
+def uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, tuple[User, ...]]:
+    """
+    Remove script and record, and the directories that installation made if they are empty.
+
+    Args:
+        force: Go on although containers need the wrapper, and leave a link to the runtime in its place.
+
+    Returns:
+        The record of what was installed, and who still needs it (empty unless *force*).
+
+    Raises:
+        UnavailableError: There is no such installation, or the script was changed since.
+        InUseError: Containers need it and *force* is not given.
+    """
+    record = read_record(prefix, name)
+    if record is None:
+        hint = f"look for installations with ocihooks uninstall --prefix DIR --name NAME; none is in {prefix}"
+        raise UnavailableError(f"no wrapper {quoted(name, 80)} is installed below {quoted(prefix, 200)}", hint=hint)
+    if os.path.lexists(record.script) and not os.path.islink(record.script) and not is_ours(record.script, record):
+        hint = "look at it; remove it by hand if it is not needed"
+        raise UnavailableError("was changed since it was installed", file=record.script, hint=hint)
+    users = tuple(users_of(record.script))
+    if users and not force:
+        raise _in_use(record, users)
+    _remove(record, prefix, pass_through=bool(users))
+    return record, users
+
+
+def _in_use(record: Record, users: tuple[User, ...]) -> InUseError:
+    shown = ", ".join(f"{user.container} ({user.program} {user.pid})" for user in users[:5])
+    more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+    return InUseError(
+        f"{len(users)} running containers were started through it: {shown}{more}",
+        code="in_use",
+        file=record.script,
+        hint="stop them first, or use --force, which leaves a link to the runtime in its place",
+    )
+
+
+def _remove(record: Record, prefix: str, *, pass_through: bool) -> None:
+    try:
+        if pass_through:
+            temporary = f"{record.script}.ocihooks-{os.getpid()}"
+            os.symlink(record.runtime, temporary)
+            os.replace(temporary, record.script)
+        elif os.path.lexists(record.script):
+            os.unlink(record.script)
+        os.unlink(record_file(prefix, record.name))
+    except OSError as error:
+        raise UnavailableError(f"can't be removed: {os_reason(error)}", file=record.script) from None
+    for directory in reversed(record.made_directories):
+        try:
+            os.rmdir(directory)
+        except OSError:  # somebody else uses it
+            continue
+
+
+def users_of(script: str) -> Iterator[User]:
+    """
+    The processes on this host that are going to call *script* for a container that runs.
+
+    conmon names the runtime on its command line; a containerd shim keeps it in a file of its task directory.
+    Containers that were started without an engine are not found; the runtime itself can handle them.
+    """
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        words = _command_line(entry)
+        if not words:
+            continue
+        program = os.path.basename(words[0])
+        if program == "conmon":
+            yield from _conmon(int(entry), words, script)
+        elif program.startswith("containerd-shim"):
+            yield from _shim(int(entry), words, script)
+
+
+def _command_line(pid: str) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return [os.fsdecode(word) for word in stream.read().split(b"\0")]
+    except OSError:
+        return []
+
+
+def _conmon(pid: int, words: list[str], script: str) -> Iterator[User]:
+    for option, value in pairwise(words):
+        if option in ("-r", "--runtime") and _same(value, script):
+            container = next((v for o, v in pairwise(words) if o in ("-c", "--cid")), "?")
+            yield User(pid=pid, program="conmon", container=container[:12])
+
+
+def _shim(pid: int, words: list[str], script: str) -> Iterator[User]:
+    """A shim serves all containers of a pod; their task directories lie beside the one that it works in."""
+    try:
+        tasks = os.path.dirname(os.path.realpath(f"/proc/{pid}/cwd", strict=True))
+        names = os.listdir(tasks)
+    except OSError:
+        return
+    served = words[words.index("-id") + 1] if "-id" in words[:-1] else ""
+    for name in names:
+        if name == served and _same(_runtime_of_task(os.path.join(tasks, name)), script):
+            yield User(pid=pid, program=os.path.basename(words[0]), container=name[:12])
+
+
+def _runtime_of_task(directory: str) -> str:
+    try:
+        with open(os.path.join(directory, "options.json"), encoding="utf-8") as stream:
+            options = json.load(stream)
+    except (OSError, ValueError):
+        options = None
+    if isinstance(options, dict) and options.get("binary_name"):
+        return str(options["binary_name"])
+    try:
+        with open(os.path.join(directory, "runtime"), encoding="utf-8", errors="replace") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
+
+
+def _same(path: str, script: str) -> bool:
+    if path == script:
+        return True
+    try:
+        return path.startswith("/") and os.path.samefile(path, script)
+    except OSError:
+        return False

@@ -1,0 +1,286 @@
+"""
+The settings of `ocihooks-runtime` and the `ocihooks` commands: one table drives reading, messages and the man page.
+
+Format: TOML; see ocihooks-settings(5).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ocihooks.errors import Diagnostic, SettingsError, quoted
+from ocihooks.hooksd.directories import DEFAULT_DIR, OVERRIDE_DIR
+from ocihooks.spec.members import json_type
+from ocihooks.trust import Trust, explained, in_user_namespace, read_trusted, trust_here
+
+DEFAULT_FILE = "/etc/ocihooks/config.toml"
+TABLE = "ocihooks"
+
+Policy = Literal["fail", "warn", "ignore"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    What the administrator decided; each attribute is documented beside its key in `KEYS`.
+
+    Attributes:
+        file: Where the settings were read from; None where there is no file and all is as by default.
+        rules: Policies of single rules, by file name of the rule.
+    """
+
+    file: str | None = None
+    hooks_dirs: tuple[str, ...] = (DEFAULT_DIR, OVERRIDE_DIR)
+    static_hooks: tuple[str, ...] = ()
+    position: Literal["append", "prepend"] = "append"
+    on_invalid: Policy = "fail"
+    sandbox: bool = False
+    default_timeout: int | None = None
+    log: str | None = None
+    trusted_groups: tuple[int, ...] = ()
+    rules: Mapping[str, Policy] = field(default_factory=dict)
+
+    def policy(self, rule: str) -> Policy:
+        """What to do about an invalid rule of this file name."""
+        return self.rules.get(rule, self.on_invalid)
+
+    def trust(self) -> Trust:
+        """Whom to trust with files that decide what runs."""
+        return trust_here(self.trusted_groups)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """
+    One key of the settings file.
+
+    Attributes:
+        expected: What a value has to be, for messages and the man page.
+        default: The default, as it would be written.
+        meaning: One or two sentences for the man page.
+        read: Turns a TOML value into the attribute; raises ValueError if it is something else.
+    """
+
+    expected: str
+    default: str
+    meaning: str
+    read: Callable[[Any], Any]
+
+
+def _absolute_path(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise ValueError
+    return value
+
+
+def _array(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    def read_array(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise ValueError
+        return tuple(read(item) for item in value)
+
+    return read_array
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read_word(value: Any) -> str:
+        if value not in words:
+            raise ValueError
+        return str(value)
+
+    return read_word
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _between(low: int, high: int) -> Callable[[Any], int]:
+    def read_integer(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError
+        return value
+
+    return read_integer
+
+
+_POLICIES = '"fail", "warn" or "ignore"'
+_read_policy = _one_of("fail", "warn", "ignore")
+
+KEYS: dict[str, Key] = {
+    "hooks-dirs": Key(
+        expected="an array of absolute paths",
+        default=f'["{DEFAULT_DIR}", "{OVERRIDE_DIR}"]',
+        meaning="Hooks directories. A rule in a later one overrides a rule of the same file name in an earlier one.",
+        read=_array(_absolute_path),
+    ),
+    "static-hooks": Key(
+        expected="an array of absolute paths",
+        default="[]",
+        meaning="Static hook files: JSON files with a hooks object, bare or under a hooks member. "
+        "Every container gets their hooks.",
+        read=_array(_absolute_path),
+    ),
+    "position": Key(
+        expected='"append" or "prepend"',
+        default='"append"',
+        meaning="Whether added hooks run behind those that the engine put into config.json, or in front of them.",
+        read=_one_of("append", "prepend"),
+    ),
+    "on-invalid": Key(
+        expected=_POLICIES,
+        default='"fail"',
+        meaning="What happens to containers while a rule can't be read, or when one matches whose program is missing: "
+        "fail refuses them, warn goes on without that rule and says so in the log, ignore goes on silently.",
+        read=_read_policy,
+    ),
+    "sandbox": Key(
+        expected="true or false",
+        default="false",
+        meaning="Whether the sandbox (pause) containers of Kubernetes pods get the hooks of rules.",
+        read=_boolean,
+    ),
+    "default-timeout": Key(
+        expected="a whole number of seconds from 1 to 3600",
+        default="none",
+        meaning="The timeout of rules' hooks that set none.",
+        read=_between(1, 3600),
+    ),
+    "log": Key(
+        expected="an absolute path",
+        default="none",
+        meaning="A file that gets one JSON line per container: which rules went into it, or why it was refused.",
+        read=_absolute_path,
+    ),
+    "trusted-groups": Key(
+        expected="an array of group ids",
+        default="[]",
+        meaning="Groups besides 0 that may have write permission on rule files, their directories and hook programs.",
+        read=_array(_between(0, (1 << 32) - 2)),
+    ),
+}
+"""The keys of the table ``[ocihooks]``; underscores count as hyphens."""
+
+RULE_KEYS: dict[str, Key] = {
+    "on-invalid": Key(
+        expected=_POLICIES,
+        default="that of [ocihooks]",
+        meaning="As on-invalid of [ocihooks], for this rule only.",
+        read=_read_policy,
+    )
+}
+"""The keys of a table ``[ocihooks.rules."FILE.json"]``."""
+
+
+def default_file(environ: Mapping[str, str]) -> str:
+    """Where the settings are when nobody says: rootless users have a file of their own, if they made one."""
+    home = environ.get("XDG_CONFIG_HOME", "")
+    rootless = os.geteuid() != 0 or in_user_namespace()
+    own = os.path.join(home, "ocihooks", "config.toml")
+    return own if rootless and home.startswith("/") and os.path.exists(own) else DEFAULT_FILE
+
+
+def read_settings(file: str) -> Settings:
+    """
+    Read the settings in *file*; where there is none, all is as by default.
+
+    Raises:
+        SettingsError: It is broken; has all problems.
+        UntrustedError: Somebody else could have written it.
+    """
+    try:
+        data = read_trusted(file, trust_here())
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise explained(file, error) from None
+    return parse_settings(data, file)
+
+
+def parse_settings(data: bytes, file: str) -> Settings:
+    """
+    Read settings from the bytes of a file.
+
+    Raises:
+        SettingsError: They are broken; has all problems.
+    """
+    try:
+        document = tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"not UTF-8: {error.reason}", code="not_utf8", file=file) from None
+    except tomllib.TOMLDecodeError as error:
+        reason, _, place = str(error).partition(" (at ")
+        message = f"not TOML: {reason[0].lower()}{reason[1:]}"
+        raise SettingsError(
+            message, code="toml_syntax", file=file, pointer=place.rstrip(")").replace(",", "") or None
+        ) from None
+    reading = _Reading(file)
+    values = reading.file_tables(document)
+    if reading.problems:
+        raise SettingsError(problems=reading.problems)
+    return Settings(file=file, **values)
+
+
+class _Reading:
+    """Takes a settings document apart and collects all problems."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Diagnostic] = []
+
+    def file_tables(self, document: dict[str, Any]) -> dict[str, Any]:
+        for name in document:
+            if name != TABLE:
+                self.problem(
+                    "unknown_key", name, f"unknown table or key {quoted(name, 80)}", f"settings stand in [{TABLE}]"
+                )
+        table = self.table(document.get(TABLE, {}), TABLE)
+        rules = self.table(table.pop("rules", {}), f"{TABLE}.rules")
+        values = self.keys(table, KEYS, TABLE)
+        values["rules"] = {
+            name: policy for name, keys in rules.items() if (policy := self.rule(name, keys)) is not None
+        }
+        return values
+
+    def rule(self, name: str, table: Any) -> str | None:
+        place = f"{TABLE}.rules.{quoted(name, 80)}"
+        values = self.keys(self.table(table, place), RULE_KEYS, place)
+        return values.get("on_invalid")
+
+    def table(self, value: Any, place: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return dict(value)
+        self.problem("wrong_type", place, f"expected a table, found {json_type(value)}", f"write [{place}]")
+        return {}
+
+    def keys(self, table: dict[str, Any], known: Mapping[str, Key], place: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for written, value in table.items():
+            name = written.replace("_", "-")
+            if name not in known:
+                self.problem(
+                    "unknown_key", f"{place}.{written}", f"unknown key {quoted(written, 80)}", _guess(name, known)
+                )
+                continue
+            try:
+                values[name.replace("-", "_")] = known[name].read(value)
+            except ValueError:
+                message = f"expected {known[name].expected}, found {quoted(value, 80)}"
+                self.problem("wrong_value", f"{place}.{written}", message)
+        return values
+
+    def problem(self, code: str, place: str, message: str, hint: str | None = None) -> None:
+        self.problems.append(Diagnostic(message, code=code, file=self.file, pointer=place, hint=hint))
+
+
+def _guess(name: str, known: Mapping[str, Key]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {quoted(close[0])}?" if close else f"known keys: {', '.join(known)}"

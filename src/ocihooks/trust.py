@@ -1,0 +1,196 @@
+"""
+Reads files that decide what root runs, and only those that nobody else could have written.
+
+Every directory from the root down is opened in turn and checked on its descriptor, links are followed by hand, so that
+what was checked is what is read.
+"""
+
+import os
+
+from ocihooks.errors import UntrustedError, os_reason, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_FILE_BYTES = 1 << 20
+"""Largest rule, static hook or settings file that is read."""
+
+MAX_LINKS = 40
+
+_TYPE, _LINK, _DIRECTORY, _REGULAR, _STICKY = 0o170000, 0o120000, 0o040000, 0o100000, 0o1000
+
+
+class Trust:
+    """
+    Who may own, and which groups may write, what root is to run.
+
+    Attributes:
+        owners: User ids.
+        groups: Group ids that may have write permission; 0 always may.
+    """
+
+    __slots__ = ("groups", "owners")
+
+    def __init__(self, owners: "Iterable[int]", groups: "Iterable[int]" = ()) -> None:
+        self.owners = frozenset(owners)
+        self.groups = frozenset(groups) | {0}
+
+
+def trust_here(groups: "Iterable[int]" = ()) -> Trust:
+    """
+    Whom this process has to trust: root; without root's privilege on the host also its own user.
+
+    In a user namespace files of the host's root belong to the overflow uid, which is then trusted, too.
+    """
+    owners = {0}
+    if in_user_namespace():
+        owners |= {os.geteuid(), _overflow_uid()}
+    elif os.geteuid() != 0:
+        owners.add(os.geteuid())
+    return Trust(owners, groups)
+
+
+def in_user_namespace() -> bool:
+    """Whether this process runs in a user namespace other than the host's."""
+    try:
+        fd = os.open("/proc/self/uid_map", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.read(fd, 4096).split() != [b"0", b"0", b"4294967295"]
+    finally:
+        os.close(fd)
+
+
+def _overflow_uid() -> int:
+    try:
+        with open("/proc/sys/kernel/overflowuid", "rb") as stream:
+            return int(stream.read())
+    except (OSError, ValueError):
+        return 65534
+
+
+def read_trusted(path: str, trust: Trust, limit_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """
+    The bytes of the regular file at *path*.
+
+    Raises:
+        UntrustedError: Somebody else could have written it, a directory above it or a link on the way; or it is no
+            regular file, or larger than *limit_bytes*.
+        OSError: It can't be opened or read.
+    """
+    handle = open_trusted(path, trust)
+    try:
+        status = os.fstat(handle)
+        if status.st_mode & _TYPE != _REGULAR:
+            if _is_dev_null(status):
+                return b""
+            raise UntrustedError("expected a regular file", code="untrusted", file=path)
+        fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    finally:
+        os.close(handle)
+    try:
+        return _read_all(fd, path, limit_bytes)
+    finally:
+        os.close(fd)
+
+
+def _is_dev_null(status: os.stat_result) -> bool:
+    return status.st_mode & _TYPE == 0o020000 and status.st_rdev == os.makedev(1, 3)
+
+
+def _read_all(fd: int, path: str, limit_bytes: int) -> bytes:
+    data = b""
+    while chunk := os.read(fd, limit_bytes + 1 - len(data)):
+        data += chunk
+        if len(data) > limit_bytes:
+            raise UntrustedError(f"larger than the {limit_bytes} bytes that are read", code="too_large", file=path)
+    return data
+
+
+def check_trusted(path: str, trust: Trust) -> None:
+    """
+    Raise as `read_trusted` does unless *path*, a program say, exists and can be trusted.
+    """
+    os.close(open_trusted(path, trust))
+
+
+def open_trusted(path: str, trust: Trust) -> int:
+    """An O_PATH descriptor of *path*, links followed; raises as `read_trusted` does."""
+    if not path.startswith("/"):
+        raise UntrustedError(
+            f"expected an absolute path, found {quoted(path, 200)}",
+            code="untrusted",
+            file=path,
+            hint="write it from / down",
+        )
+    current = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        current = _walk(current, path, trust)
+    except BaseException:
+        os.close(current)
+        raise
+    return current
+
+
+def _walk(current: int, path: str, trust: Trust) -> int:
+    """Go from the root directory *current* along *path*, and return the last descriptor; closes all others."""
+    _check(current, "/", path, trust)
+    names, place, links = _names(path), "", 0
+    while names:
+        name = names.pop(0)
+        following = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+        try:
+            _check(following, f"{place}/{name}", path, trust)
+            if os.fstat(following).st_mode & _TYPE != _LINK:
+                current, following = following, current
+                place = f"{place}/{name}"
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise UntrustedError("too many symbolic links", code="untrusted", file=path)
+            target = os.readlink("", dir_fd=following)
+            names = _names(target) + names
+        finally:
+            os.close(following)
+        if target.startswith("/"):
+            place = ""
+            root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.close(current)
+            current = root
+    return current
+
+
+def _names(path: str) -> list[str]:
+    return [name for name in path.split("/") if name not in ("", ".")]
+
+
+def _check(fd: int, place: str, path: str, trust: Trust) -> None:
+    """Raise unless the file, directory or link behind *fd* belongs to somebody trusted and nobody else may write it."""
+    status = os.fstat(fd)
+    where = path if place == path else f"{place} on the way to it" if place != "/" else "the root directory"
+    subject = "it" if place == path else where
+    if status.st_uid not in trust.owners:
+        raise UntrustedError(
+            f"not used, since {subject} belongs to user {status.st_uid}",
+            code="untrusted",
+            file=path,
+            hint=f"chown root:root {place}",
+        )
+    kind = status.st_mode & _TYPE
+    if kind == _LINK or _is_dev_null(status):
+        return
+    by_group = status.st_mode & 0o020 and status.st_gid not in trust.groups
+    by_others = status.st_mode & 0o002
+    if (by_group or by_others) and not (kind == _DIRECTORY and status.st_mode & _STICKY):
+        who = "everybody" if by_others else f"group {status.st_gid}"
+        hint = f"chmod {'o' if by_others else 'g'}-w {place}"
+        if not by_others:
+            hint += f", or set trusted-groups = [{status.st_gid}]"
+        raise UntrustedError(f"not used, since {who} may write {subject}", code="untrusted", file=path, hint=hint)
+
+
+def explained(path: str, error: OSError) -> UntrustedError:
+    """*error*, which `read_trusted` or `check_trusted` raised, as one of ours."""
+    return UntrustedError(f"can't be read: {os_reason(error)}", code="read_failed", file=path)

@@ -1,0 +1,143 @@
+"""
+Becoming the real runtime: same process, same words, and everything else as if we had never been there.
+
+Engines wait for this very process and hand it descriptors, signals and an environment; all of them reach the runtime.
+Two traces of CPython are removed first: it ignores SIGPIPE and SIGXFSZ, which crun hands on to hooks, and in the C
+locale it sets LC_CTYPE, which hooks without ``env`` see.
+
+This module is on the wrapper's warm path. It uses posix, since os costs a millisecond more.
+"""
+
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Sequence
+    from typing import Never
+
+    from ocihooks.errors import UnavailableError
+else:
+    import _signal  # what signal is made of, without enum
+
+_IGNORED_BY_CPYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
+_COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")  # the values of LC_CTYPE that CPython may set, see PEP 538
+
+
+def become(runtime: str, argv: "Sequence[str]", *, own: str) -> "Never":
+    """
+    Replace this process by *runtime*.
+
+    Args:
+        runtime: Absolute path of the runtime; handed on as argv[0], too.
+        argv: The words behind the program's name.
+        own: Path of the program that engines call, which *runtime* must not be.
+
+    Raises:
+        UnavailableError: It can't be executed; signals are then again as they were.
+    """
+    if runtime[:1] != "/":
+        raise _unavailable(runtime, "expected the absolute path of an OCI runtime")
+    if _same_file(runtime, own):
+        raise _unavailable(runtime, "expected an OCI runtime, found the wrapper that stands in front of it")
+    _restore_locale()
+    dispositions = [(number, _signal.signal(number, _signal.SIG_DFL)) for number in _IGNORED_BY_CPYTHON]
+    try:
+        posix.execv(runtime, (runtime, *argv))
+    except (OSError, ValueError) as error:
+        for number, disposition in dispositions:
+            _signal.signal(number, disposition)
+        raise _unavailable(runtime, _cause(runtime, error)) from None
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        a, b = posix.stat(one), posix.stat(other)
+    except OSError:
+        return False
+    return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+
+
+def _restore_locale() -> None:
+    """Give LC_CTYPE back the value with which we were started, or none; every other byte of the environment stays."""
+    if posix.environ.get(b"LC_CTYPE") not in _COERCED:
+        return
+    try:
+        entries = _initial_environment().split(b"\0")
+    except OSError:
+        return  # without /proc nobody knows
+    given = next((entry[9:] for entry in entries if entry[:9] == b"LC_CTYPE="), None)
+    if given is None:
+        posix.unsetenv(b"LC_CTYPE")
+    elif given not in _COERCED:
+        posix.putenv(b"LC_CTYPE", given)
+
+
+def _initial_environment() -> bytes:
+    """What the kernel laid out when this process was started, whatever was set since."""
+    descriptor = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
+    chunks = []
+    try:
+        while chunk := posix.read(descriptor, 65536):
+            chunks.append(chunk)
+    finally:
+        posix.close(descriptor)
+    return b"".join(chunks)
+
+
+def _unavailable(runtime: str, cause: str) -> "UnavailableError":
+    from ocihooks.errors import UnavailableError
+
+    return UnavailableError(
+        cause,
+        code="runtime_unavailable",
+        file=runtime or '""',
+        hint="name an installed OCI runtime: ocihooks install --runtime PATH",
+    )
+
+
+def _cause(runtime: str, error: OSError | ValueError) -> str:
+    """
+    Why *runtime* can't be executed.
+
+    Two usual phrases are avoided: docker and podman take "permission denied" and "no such file or directory" anywhere
+    in a message for a fault of the container's own program, and change the exit status.
+    """
+    import errno
+
+    if not isinstance(error, OSError):
+        return f"the OCI runtime can't be executed: {error}"
+    if error.errno == errno.ENOENT:
+        return _missing(runtime)
+    if error.errno == errno.EACCES:
+        return _forbidden(runtime)
+    if error.errno == errno.ENOEXEC:
+        return (
+            "expected an OCI runtime, found a file that this machine can't execute: damaged, or for another processor"
+        )
+    return f"the OCI runtime can't be executed: {error.strerror}"
+
+
+def _missing(runtime: str) -> str:
+    try:
+        posix.stat(runtime)
+    except OSError:
+        return "the OCI runtime does not exist"
+    return "the OCI runtime needs an interpreter or dynamic loader that does not exist"
+
+
+def _forbidden(runtime: str) -> str:
+    """The cause of EACCES, which has many."""
+    try:
+        mode = posix.stat(runtime).st_mode
+    except OSError:
+        return f"uid {posix.geteuid()} has no access to a directory above the OCI runtime"
+    if mode & 0o170000 == 0o040000:
+        return "expected an OCI runtime, found a directory"
+    if mode & 0o170000 != 0o100000:
+        return "expected an OCI runtime, found something that is no regular file"
+    if not mode & 0o111:
+        return "the OCI runtime is not executable"
+    return (
+        f"uid {posix.geteuid()} may not execute the OCI runtime (its mode, a mount with noexec, or a security module)"
+    )

@@ -1,0 +1,38 @@
+"""What an installed wrapper was told when it was installed; it stands in the installed script as plain text."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Installation:
+    """
+    The fixed facts of one installed wrapper.
+
+    Attributes:
+        name: The program's name, for messages.
+        script: Its own absolute path, which it must never start again.
+        runtime: Absolute path of the real runtime.
+        flavour: Whose command line the runtime has: "runc" or "crun", or "" where that is unknown.
+        settings: Path of the settings file; "": the default place, for rootless users their own.
+        hooks_dirs: Hooks directories in place of those of the settings; empty: those of the settings.
+    """
+
+    __slots__ = ("flavour", "hooks_dirs", "name", "runtime", "script", "settings")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        script: str,
+        runtime: str,
+        flavour: str = "",
+        settings: str = "",
+        hooks_dirs: "Sequence[str]" = (),
+    ) -> None:
+        self.name = name
+        self.script = script
+        self.runtime = runtime
+        self.flavour = flavour
+        self.settings = settings
+        self.hooks_dirs = tuple(hooks_dirs)

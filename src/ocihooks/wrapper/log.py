@@ -1,0 +1,55 @@
+"""
+The log of the wrapper: one JSON line per container, off unless the settings name a file.
+
+A log that can't be written never fails a container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from ocihooks.errors import CONTAINER_TEXT_LIMIT
+
+_REGULAR = 0o100000
+
+
+def write_line(file: str, level: str, message: str, **members: Any) -> None:
+    """Append one line to *file*, a regular file that root owns or one that is made now; give up silently otherwise."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    record = {
+        "time": now,
+        "level": level,
+        "msg": _cut(message),
+        **{name: _cut(value) for name, value in members.items()},
+    }
+    line = json.dumps(record).encode() + b"\n"
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        fd = os.open(file, flags, 0o600)
+    except OSError:
+        return
+    try:
+        if os.fstat(fd).st_mode & 0o170000 == _REGULAR:
+            os.write(fd, line)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _cut(value: Any) -> Any:
+    """*value* with its texts cut, since containers choose some of them."""
+    if isinstance(value, str):
+        return (
+            value
+            if len(value) <= CONTAINER_TEXT_LIMIT
+            else f"{value[:CONTAINER_TEXT_LIMIT]}… ({len(value)} characters)"
+        )
+    if isinstance(value, (list, tuple)):
+        return [_cut(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _cut(item) for name, item in value.items()}
+    return value

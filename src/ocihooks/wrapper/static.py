@@ -1,0 +1,63 @@
+"""
+Static hook files: a hooks object that every container gets, copied as it stands.
+
+The file holds the object itself or an object with a ``hooks`` member.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ocihooks.document import check_hooks, parse_document, type_name
+from ocihooks.errors import Diagnostic, DocumentError, quoted
+from ocihooks.injection import STAGES
+from ocihooks.trust import Trust, explained, read_trusted
+
+
+def read_static_hooks(file: str, trust: Trust) -> dict[str, Any]:
+    """
+    The hooks object in *file*.
+
+    Raises:
+        DocumentError: It is missing, broken, or names a stage that the runtime-spec does not know.
+        UntrustedError: Somebody else could have written it.
+    """
+    try:
+        data = read_trusted(file, trust)
+    except FileNotFoundError:
+        hint = "make the file, or take it out of static-hooks in the settings"
+        raise DocumentError("there is no such static hook file", code="missing_file", file=file, hint=hint) from None
+    except OSError as error:
+        raise explained(file, error) from None
+    return parse_static_hooks(data, file)
+
+
+def parse_static_hooks(data: bytes, file: str) -> dict[str, Any]:
+    """
+    The hooks object in the bytes of a static hook file.
+
+    Raises:
+        DocumentError: It is something else.
+    """
+    members = parse_document(data, file).members
+    pointer = ""
+    if "hooks" in members and not any(stage in members for stage in STAGES):
+        members, pointer = members["hooks"], "/hooks"
+        if not isinstance(members, dict):
+            message = f"expected an object, found {type_name(members)}"
+            raise DocumentError(message, code="json_type", file=file, pointer=pointer)
+    unknown = [
+        Diagnostic(
+            f"unknown stage {quoted(name, 80)}",
+            code="unknown_stage",
+            file=file,
+            pointer=f"{pointer}/{name}",
+            hint=f"known stages: {', '.join(STAGES)}",
+        )
+        for name in members
+        if name not in STAGES
+    ]
+    if unknown:
+        raise DocumentError(problems=unknown)
+    check_hooks(members, file, pointer, STAGES)
+    return dict(members)

@@ -1,0 +1,144 @@
+"""
+What all tests share: a root file system, and an account of the tests that really ran on each runtime or engine.
+
+The account is the end of the output of every run. Where ``CI=true`` promises the runtimes, a run of the integration
+tests that did not use one of them fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.testing.bundles import make_rootfs
+from ocihooks.testing.runtimes import RUNTIMES, find_runtime
+
+RAN_ON = "ran on"
+"""Name of the user property that says on which runtime or engine a test ran; its value is ``NAME VERSION``."""
+
+INTEGRATION = Path(__file__).parent / "integration"
+
+UnavailableAction = Callable[[OCIHooksError], None]
+
+
+def runtimes_are_promised() -> bool:
+    """Whether a missing runtime is a failure; elsewhere it is a reason to skip."""
+    return os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="session")
+def unavailable() -> UnavailableAction:
+    """Skip the test that needs what is missing, or fail it under ``CI=true``."""
+
+    def act(error: OCIHooksError) -> None:
+        reason = f"{error}; hint: {error.hint}" if error.hint else str(error)
+        if runtimes_are_promised():
+            pytest.fail(f"CI=true promises it: {reason}", pytrace=False)
+        pytest.skip(reason)
+
+    return act
+
+
+@pytest.fixture
+def ran_on(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Call it with name and version of the runtime or engine that the test uses, to have the test counted."""
+
+    def count(name: str, version: str) -> None:
+        request.node.user_properties.append((RAN_ON, f"{name} {version}"))
+
+    return count
+
+
+@pytest.fixture(scope="session")
+def public_directory() -> Iterator[Path]:
+    """A directory that every user can reach, which pytest's own are not."""
+    directory = Path(tempfile.mkdtemp(prefix="ocihooks-test-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def rootfs(public_directory: Path, unavailable: UnavailableAction) -> Path:
+    """A root file system of busybox, shared by all bundles."""
+    try:
+        return make_rootfs(public_directory / "rootfs")
+    except UnavailableError as error:
+        unavailable(error)
+        raise
+
+
+class Account:
+    """Counts passed tests by what they ran on, in the process that gets all reports, and prints the result last."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._passed: dict[str, set[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A test counts when its body passed, and no longer when its clean-up failed."""
+        for name, value in report.user_properties:
+            if name != RAN_ON:
+                continue
+            tests = self._passed.setdefault(str(value), set())
+            if report.when == "call" and report.passed:
+                tests.add(report.nodeid)
+            elif report.failed:
+                tests.discard(report.nodeid)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        """After everything else has been printed, the account; it may turn success into failure."""
+        yield
+        if session.config.option.collectonly:
+            return
+        counts = self._counts()
+        lines = [f"{subject}: {count} test{'' if count == 1 else 's'}" for subject, count in counts.items()]
+        unused = [name for name in RUNTIMES if not any(counts[subject] for subject in counts if _name(subject) == name)]
+        if unused and runtimes_are_promised() and covers_integration(session.config):
+            lines.insert(0, f"FAILED: CI=true promises {' and '.join(unused)}, but no test passed there")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._print(lines)
+
+    def _counts(self) -> dict[str, int]:
+        """Tests by ``NAME VERSION``: the runtimes first, zeros included, then whatever else tests ran on."""
+        counts = dict.fromkeys(map(_subject, RUNTIMES), 0)
+        return counts | {subject: len(self._passed[subject]) for subject in sorted(self._passed)}
+
+    def _print(self, lines: list[str]) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None:
+            return
+        for line in lines:
+            reporter.write_line(line, red=line.startswith("FAILED"))
+
+
+def covers_integration(config: pytest.Config) -> bool:
+    """Whether this run was asked for the whole folder of integration tests: alone or as a part, not thinned out."""
+    thinned = config.option.keyword or "runtime" in config.option.markexpr
+    folders = (config.invocation_params.dir / argument for argument in config.args)
+    return not thinned and any(INTEGRATION.is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _subject(name: str) -> str:
+    try:
+        return f"{name} {find_runtime(name).version}"
+    except UnavailableError:
+        return f"{name} (missing)"
+
+
+def _name(subject: str) -> str:
+    return subject.partition(" ")[0]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The account is kept where all reports arrive: not in the workers of pytest-xdist."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Account(config), "ocihooks-account")
