@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.testing.bundles import make_rootfs
-from ocihooks.testing.runtimes import RUNTIMES, find_runtime
+from ocihooks.testing.runtimes import RUNTIMES, OrdinaryUser, find_runtime, make_ordinary_user
 
 RAN_ON = "ran on"
 """Name of the user property that says on which runtime or engine a test ran; its value is ``NAME VERSION``."""
@@ -72,6 +74,30 @@ def rootfs(public_directory: Path, unavailable: UnavailableAction) -> Path:
     except UnavailableError as error:
         unavailable(error)
         raise
+
+
+@pytest.fixture
+def private_directory(public_directory: Path) -> Path:
+    """An empty directory of this test that every user can reach; its path is short."""
+    directory = public_directory / f"t{len(list(public_directory.iterdir()))}"
+    directory.mkdir(mode=0o755)
+    return directory
+
+
+@pytest.fixture
+def ordinary_user(private_directory: Path) -> OrdinaryUser:
+    """Somebody without privileges, with an empty home."""
+    return make_ordinary_user(private_directory / "home")
+
+
+@pytest.fixture(scope="session")
+def ordinary_python() -> str:
+    """An interpreter that users without privileges can execute; a virtual environment's may lie in root's home."""
+    for candidate in (sys.executable, "/usr/bin/python3"):
+        path = Path(candidate).resolve()
+        if all(parent.stat().st_mode & stat.S_IXOTH for parent in (path, *path.parents)):
+            return str(path)
+    pytest.skip("no interpreter that users without privileges can execute")
 
 
 class Account:

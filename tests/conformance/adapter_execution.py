@@ -55,7 +55,12 @@ def success() -> Answer:
 
 
 def failure(error: HookRunError) -> Answer:
-    answer = {"error": str(error), "error_kind": error.code, "hook_error": None, "deadline_exceeded": error.code == "timeout"}
+    answer = {
+        "error": str(error),
+        "error_kind": error.code,
+        "hook_error": None,
+        "deadline_exceeded": error.code == "timeout",
+    }
     if not isinstance(error, FilterOutputError):
         answer |= {"hook_error": str(error), "hook_error_kind": ending(error)}
     return answer

@@ -16,7 +16,6 @@ from ocihooks.testing.runtimes import (
     OrdinaryUser,
     PrivateRuntime,
     find_runtime,
-    make_ordinary_user,
 )
 
 
@@ -49,14 +48,6 @@ def installed_runtime(
 
 
 @pytest.fixture
-def private_directory(public_directory: Path) -> Path:
-    """An empty directory of this test that every user can reach; its path is short."""
-    directory = public_directory / f"t{len(list(public_directory.iterdir()))}"
-    directory.mkdir(mode=0o755)
-    return directory
-
-
-@pytest.fixture
 def runtime(
     installed_runtime: InstalledRuntime,
     private_directory: Path,
@@ -69,12 +60,6 @@ def runtime(
         unavailable(UnavailableError("needs root"))
     with PrivateRuntime(installed_runtime, private_directory, rootfs=rootfs, view=cgroup_view) as private:
         yield private
-
-
-@pytest.fixture
-def ordinary_user(private_directory: Path) -> OrdinaryUser:
-    """Somebody without privileges, with an empty home."""
-    return make_ordinary_user(private_directory / "home")
 
 
 @pytest.fixture

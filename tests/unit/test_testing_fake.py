@@ -21,6 +21,7 @@ from ocihooks.testing import fake_runtime
 from ocihooks.testing.bundles import MadeBundle, make_bundle, make_rootfs
 from ocihooks.testing.fake import Answer, FakeRuntime, write_fake_runtime
 from ocihooks.testing.recorder import read_recorded, recording_hook
+from ocihooks.testing.runtimes import InstalledRuntime, OrdinaryUser, PrivateRuntime
 
 Finished = subprocess.CompletedProcess[str]
 Run = Callable[..., Finished]
@@ -37,8 +38,8 @@ def run(fake: FakeRuntime) -> Run:
     """Call the fake runtime."""
 
     def call(*arguments: str, **options: Any) -> Finished:
-        settings = {"capture_output": True, "text": True, "check": False, "stdin": subprocess.DEVNULL}
-        finished: Finished = subprocess.run([fake.path, *arguments], **(settings | options))
+        settings = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+        finished: Finished = subprocess.run([fake.path, *arguments], check=False, **(settings | options))
         return finished
 
     return call
@@ -368,45 +369,24 @@ class TestHooks:
         (rootfs / "bin/sh").unlink()
         assert "/bin/sh: No such file or directory" in run("run", "-b", str(made.directory), "c1").stderr
 
-    def test_start_container_without_root(self, public_directory: Path, ordinary_python: str, tmp_path: Path) -> None:
-        """For others, the program of a startContainer hook comes from the root file system but sees the host; it says so."""
-        directory = public_directory / "fake-without-root"
-        directory.mkdir(mode=0o777)
-        directory.chmod(0o777)
-        rootfs = make_rootfs(directory / "rootfs")
-        outside = directory / "outside"
-        outside.symlink_to("/bin/sh")
+    def test_start_container_without_root(
+        self, private_directory: Path, ordinary_user: OrdinaryUser, ordinary_python: str
+    ) -> None:
+        """For others, the program of a startContainer hook comes from the root file system, but sees the host."""
+        rootfs = make_rootfs(private_directory / "rootfs")
         (rootfs / "bin/leads-out").symlink_to("/bin/sh")
-        fake = write_fake_runtime(directory / "fake", python=ordinary_python)
-        for program, status, message in (
-            ("/bin/busybox", 0, "only root can chroot"),
-            ("/bin/leads-out", 1, "leads out of the root file system"),
-        ):
-            hook = {"path": program, "args": ["sh", "-c", f"readlink /proc/$$/exe > {directory}/seen"]}
-            made = make_bundle(directory / "b", rootfs=rootfs, hooks={"startContainer": [hook]})
-            made.directory.chmod(0o755)
-            as_other = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-            finished = subprocess.run(
-                [fake.path, "run", "-b", made.directory, "c1"], capture_output=True, text=True, check=False, **as_other
-            )
-            assert (finished.returncode, message in finished.stderr) == (status, True), finished.stderr
-        assert (directory / "seen").read_text() == f"{rootfs}/bin/busybox\n"
-
-
-@pytest.fixture
-def ordinary_python() -> str:
-    """An interpreter that users without privileges can execute."""
-    for candidate in (sys.executable, "/usr/bin/python3"):
-        as_other: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-        try:
-            answer = subprocess.run(
-                [candidate, "-c", "import sys; print(sys.version_info >= (3, 11))"], **as_other, capture_output=True
-            )
-        except PermissionError:
-            continue
-        if answer.stdout == b"True\n":
-            return candidate
-    pytest.skip("no interpreter that other users can execute")
+        fake = write_fake_runtime(private_directory / "fake", python=ordinary_python)
+        installed = InstalledRuntime(name="fake", path=fake.path, version="1")
+        seen = ordinary_user.home / "seen"
+        with PrivateRuntime(installed, ordinary_user.home / "rt", rootfs=rootfs, user=ordinary_user) as runtime:
+            for program, status, message in (
+                ("/bin/busybox", 0, "only root can chroot, so the startContainer hook /bin/busybox sees the host"),
+                ("/bin/leads-out", 1, "/bin/leads-out leads out of the root file system"),
+            ):
+                hook = {"path": program, "args": ["sh", "-c", f"readlink /proc/$$/exe > {seen}"]}
+                call = runtime.run_container(runtime.make_bundle(hooks={"startContainer": [hook]}))
+                assert (call.status, message in call.stderr) == (status, True), call
+        assert seen.read_text() == f"{rootfs}/bin/busybox\n"
 
 
 class TestRecord:
@@ -444,6 +424,7 @@ class TestRecord:
     def test_process_attributes(self, fake: FakeRuntime, tmp_path: Path) -> None:
         """Working directory, umask, parent, descriptors above 2, ignored and blocked signals are recorded."""
         left, right = socket.socketpair()
+        inherited = left.fileno()
         code = (
             "import os, signal, sys\n"
             "os.umask(0o027)\n"
@@ -458,7 +439,7 @@ class TestRecord:
                 subprocess.run(
                     [sys.executable, "-c", code, fake.path, ignored],
                     cwd=tmp_path,
-                    pass_fds=[left.fileno()],
+                    pass_fds=[inherited],
                     stdout=subprocess.DEVNULL,
                     check=True,
                 )
@@ -466,8 +447,8 @@ class TestRecord:
             assert call.ignored_signals == tuple(ignored.split())
             assert call.blocked_signals == ("SIGUSR2",)
             assert (call.cwd, call.umask, call.parent_pid) == (str(tmp_path), "0027", os.getpid())
-            assert list(call.descriptors) == [left.fileno()]
-            assert call.descriptors[left.fileno()].startswith("socket:[")
+            assert list(call.descriptors) == [inherited]
+            assert call.descriptors[inherited].startswith("socket:[")
 
     def test_config(self, run: Run, fake: FakeRuntime, bundle: Callable[..., MadeBundle]) -> None:
         """On create and run the record holds config.json as it was at that moment, elsewhere none."""
@@ -574,8 +555,8 @@ def test_program_alone(bundle: Callable[..., MadeBundle], tmp_path: Path) -> Non
     (tmp_path / "simulator").mkdir()
     (tmp_path / "simulator/__init__.py").write_text("raise SystemExit(99)")
     command = [sys.executable, "-I", "-S", fake_runtime.__file__, "--root", str(tmp_path / "root")]
-    options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "check": False}
-    finished = subprocess.run([*command, "run", "--bundle", str(bundle().directory), "c1"], **options)
+    command += ["run", "--bundle", str(bundle().directory), "c1"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout == "simulated container c1 would run: echo 'a b'\n"
 

@@ -12,7 +12,7 @@ import pytest
 from ocihooks.errors import UnavailableError
 from ocihooks.testing.fake import Answer, write_fake_runtime
 from ocihooks.testing.recorder import read_recorded
-from ocihooks.testing.runtimes import InstalledRuntime, PrivateRuntime, find_runtime, make_ordinary_user
+from ocihooks.testing.runtimes import InstalledRuntime, OrdinaryUser, PrivateRuntime, find_runtime
 
 
 @pytest.fixture
@@ -50,18 +50,18 @@ def test_something_else(script: str, only_here: Path) -> None:
     assert caught.value.file == str(program)
 
 
-def test_ordinary_user(public_directory: Path) -> None:
+def test_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """The ordinary user is not root, and owns home and runtime directory alone."""
-    user = make_ordinary_user(public_directory / "a-home")
+    user = ordinary_user
     assert user.uid != 0
     for path in (user.home, user.runtime_directory):
         assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (user.uid, 0o700)
     assert user.environment.keys() == {"PATH", "HOME", "XDG_RUNTIME_DIR"}
 
 
-def test_call_of_an_ordinary_user(public_directory: Path) -> None:
+def test_call_of_an_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """Commands of a rootless runtime run as its user, in its environment."""
-    user = make_ordinary_user(public_directory / "b-home")
+    user = ordinary_user
     installed = InstalledRuntime(name="id", path=Path("/usr/bin/id"), version="1")
     with PrivateRuntime(installed, user.home / "rt", rootfs="/", user=user) as runtime:
         call = runtime.execute(["/bin/sh", "-c", 'id -u; id -G; echo "$HOME"; exit 3'])
@@ -86,7 +86,7 @@ def test_wait(tmp_path: Path) -> None:
     with PrivateRuntime(installed, tmp_path / "private", rootfs=tmp_path) as runtime:
         runtime.create(runtime.make_bundle(), "c1")
         runtime.wait_for_status("c1", "created")
-        with pytest.raises(TimeoutError, match="expected container c1 to be stopped, found .*created"):
+        with pytest.raises(TimeoutError, match=r"expected container c1 to be stopped, found .*created"):
             runtime.wait_for_status("c1", "stopped", timeout_s=0.05)
 
 

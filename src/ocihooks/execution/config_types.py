@@ -173,7 +173,7 @@ CONFIG: Shape = {
 
 
 def misfits(value: Any, shape: Shape = CONFIG, pointer: str = "") -> Iterator[str]:
-    """What in a parsed configuration (numbers as `JSONNumber`) is not of its type, as ``POINTER: expected …, found …``."""
+    """What in a parsed configuration (numbers as `JSONNumber`) has a wrong type: ``POINTER: expected …, found …``."""
     if value is None:
         return
     if isinstance(shape, dict) and isinstance(value, dict):

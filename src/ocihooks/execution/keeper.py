@@ -7,8 +7,8 @@ has no descendants. The caller's own children, and its own being a subreaper or 
 a hook goes to init when the keeper ends, as if a runtime had run the hook. When the caller dies, the keeper kills.
 
 Caller and keeper talk over two pipes. Orders are single bytes: TERM, KILL, LEAVE; the end of that pipe means KILL.
-Reports are lines: ``started PID``, ``failed STEP ERRNO``, ``exited STATUS``, and at last ``done KILLED PID...`` with the
-number of processes that our signals ended and those that are still alive.
+Reports are lines: ``started PID``, ``failed STEP ERRNO``, ``exited STATUS``, and at last ``done KILLED PID...`` with
+the number of processes that our signals ended and those that are still alive.
 
 Only this module and what it imports runs between the fork and the hook, on data that was made before the fork: no lock
 of another thread is waited for.

@@ -56,9 +56,7 @@ def ending(status: int | None) -> str:
 def _too_late(result: HookResult, limit_s: float) -> str:
     if result.status is None or result.status < 0:
         return f"did not end within {limit_s:g} s and was killed"
-    return (
-        f"{ending(result.status)}, but a process that it left behind held its output open for more than {limit_s:g} s"
-    )
+    return f"{ending(result.status)}, but a process it left behind held its output open for more than {limit_s:g} s"
 
 
 def _leftovers(result: HookResult) -> str:

@@ -125,7 +125,7 @@ class Run:
         self._wall_s = time.monotonic() - started
 
     def _await_output(self, limit: float | None) -> bool:
-        """Wait for the output of an ended hook as long as is wanted; False if the limit passed or the caller cancelled."""
+        """Wait for an ended hook's output as long as is wanted; False if the limit passed or the caller cancelled."""
         started = self.process.failure is None and not self.process.lost
         if not started or self._kill_leftovers or (self._drain_s is not None and self.process.status != 0):
             return True
@@ -150,7 +150,7 @@ class Run:
         return self._until(lambda: self.process.finished, time.monotonic() + KILL_WITHIN_S + _ANSWER_WITHIN_S)
 
     def _until(self, done: Callable[[], bool], deadline: float | None) -> bool:
-        """Let the streams work until *done*; False at the *deadline*, or if the caller cancels what isn't being killed."""
+        """Let the streams work until *done*; False at the *deadline*, or if the caller cancels before the kill."""
         while not done():
             left = None if deadline is None else deadline - time.monotonic()
             if (left is not None and left <= 0) or (self.cancelled and not self._killing):

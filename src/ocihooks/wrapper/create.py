@@ -17,6 +17,7 @@ from ocihooks.replace import replace_file
 from ocihooks.settings import Settings, default_file, read_settings
 from ocihooks.wrapper.log import write_line
 from ocihooks.wrapper.plan import Plan, make_plan
+from ocihooks.wrapper.rules import FILTER_STAGE
 from ocihooks.wrapper.switch import is_disabled
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def filtered(data: bytes, plan: Plan, file: str) -> bytes:
     """The configuration *data* as the filters of *plan* leave it, each getting the output of the one before."""
     from ocihooks.wrapper.filters import run_filters
 
-    output = run_filters(plan.filters, data, os.path.dirname(os.path.abspath(file)))
+    bundle = os.path.dirname(os.path.abspath(file))
+    output = run_filters(plan.filters, data, bundle, stage=FILTER_STAGE, default_timeout=plan.default_timeout)
     checked = parse_config(output, f"{file} as the precreate filters left it")
     if not isinstance(checked.members.get("ociVersion"), str):
         raise DocumentError(

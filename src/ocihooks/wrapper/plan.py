@@ -32,6 +32,7 @@ class Plan:
         filters: Rules whose hooks rewrite the configuration, in order.
         skipped: Rules that matched and were left out since the policy tolerates what is wrong with them.
         warnings: Findings that the log tells.
+        default_timeout: Seconds for hooks and filters whose rule sets none; None: no limit.
         sandbox: Whether this is the sandbox container of a pod, which gets no rule hooks unless settings say so.
     """
 
@@ -41,6 +42,7 @@ class Plan:
     filters: tuple[Rule, ...]
     skipped: tuple[Rule, ...]
     warnings: tuple[Diagnostic, ...]
+    default_timeout: int | None
     sandbox: bool
 
 
@@ -81,6 +83,7 @@ def make_plan(config: Config, settings: Settings) -> Plan:
         filters=tuple(a.rule for a in kept if a.extension),
         skipped=tuple(skipped),
         warnings=(*loaded.tolerated, *warnings),
+        default_timeout=settings.default_timeout,
         sandbox=sandbox,
     )
 
