@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -26,7 +27,7 @@ RAN_ON = "ran on"
 
 INTEGRATION = Path(__file__).parent / "integration"
 
-UnavailableAction = Callable[[OCIHooksError], None]
+UnavailableAction = Callable[[OCIHooksError], NoReturn]
 
 
 def runtimes_are_promised() -> bool:
@@ -38,11 +39,11 @@ def runtimes_are_promised() -> bool:
 def unavailable() -> UnavailableAction:
     """Skip the test that needs what is missing, or fail it under ``CI=true``."""
 
-    def act(error: OCIHooksError) -> None:
+    def act(error: OCIHooksError) -> NoReturn:
         reason = f"{error}; hint: {error.hint}" if error.hint else str(error)
         if runtimes_are_promised():
-            pytest.fail(f"CI=true promises it: {reason}", pytrace=False)
-        pytest.skip(reason)
+            raise pytest.fail.Exception(f"CI=true promises it: {reason}", pytrace=False) from None
+        raise pytest.skip.Exception(reason) from None
 
     return act
 
@@ -73,7 +74,6 @@ def rootfs(public_directory: Path, unavailable: UnavailableAction) -> Path:
         return make_rootfs(public_directory / "rootfs")
     except UnavailableError as error:
         unavailable(error)
-        raise
 
 
 @pytest.fixture

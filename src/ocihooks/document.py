@@ -8,9 +8,11 @@ Spec: runtime-spec 1.3.0, config.md.
 """
 
 import os
+import sys
 from _json import encode_basestring_ascii, make_scanner, scanstring
+from itertools import accumulate, pairwise
 
-from ocihooks.errors import DocumentError, os_reason, quoted
+from ocihooks.errors import DocumentError, os_reason, quoted, reference_token
 from ocihooks.injection import STAGES
 from ocihooks.replace import signature
 
@@ -26,8 +28,14 @@ MAX_BYTES = 16 << 20
 MAX_DEPTH = 1024
 """Deepest nesting of arrays and objects that is read."""
 
+_SHALLOW = 100
+"""Nesting that every interpreter can handle with the room for recursion that it starts with."""
+
 UNIQUE_MEMBERS = ("hooks", "process", "annotations", "mounts", "root")
 """Top-level members that must be there once and spelt so: runc takes the last in any letter case, crun the first."""
+
+_MOUNT_MEMBERS = ("destination", "type", "source", "options")
+_HOOK_MEMBERS = ("path", "args", "env", "timeout")
 
 _LETTERS = str.maketrans({"\u017f": "s", "\u212a": "k"})
 _SPACE = " \t\n\r"
@@ -51,9 +59,8 @@ def _object(pairs: "list[tuple[str, object]]") -> "dict[str, object]":
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
-    names = [name for name, _ in pairs]
-    repeated = Repeated(members)
-    repeated.names = sorted({name for name in names if names.count(name) > 1})
+    repeated, names = Repeated(members), sorted(name for name, _ in pairs)
+    repeated.names = [name for name, following in pairwise(names) if name == following]
     return repeated
 
 
@@ -114,20 +121,19 @@ def parse_document(data: bytes, file: str) -> Document:
 def _parse_into(document: Document, data: bytes) -> None:
     file = document.file
     if len(data) > MAX_BYTES:
-        raise DocumentError(
-            f"holds {len(data)} bytes, more than the {MAX_BYTES} that are read", code="too_large", file=file
-        )
+        hint = "make it smaller; annotations and environment are the usual cause"
+        raise DocumentError(f"larger than the {MAX_BYTES} bytes that are read", code="too_large", file=file, hint=hint)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise _not_utf8(data, file, error) from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise DocumentError(f"nested deeper than {MAX_DEPTH} levels", code="too_deep", file=file)
+    if text.count("[") + text.count("{") > _SHALLOW:
+        _allow_depth(_depth(text), file)
     document.text = text
     try:
         _walk(document)
-    except (ValueError, StopIteration, SystemError, IndexError, RecursionError) as error:
-        _explain(text, file, error)
+    except (ValueError, StopIteration, SystemError, IndexError):
+        _explain(text, file)
 
 
 def _walk(document: Document) -> None:
@@ -166,64 +172,77 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _repeated(file: str, name: str) -> "NoReturn":
+def _repeated(file: str, name: str, pointer: str = "") -> "NoReturn":
     hint = "runtimes disagree about which one counts; keep one"
     raise DocumentError(
         f"member {quoted(name, 80)} is there more than once",
         code="repeated_member",
         file=file,
-        pointer=f"/{name}",
+        pointer=f"{pointer}/{reference_token(name)}",
         hint=hint,
     )
 
 
+_BRACKETS = b"[{]}"
+_STEPS = bytes.maketrans(_BRACKETS, b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
+
+
 def _depth(text: str) -> int:
     """The deepest nesting of brackets outside strings."""
-    depth = deepest = 0
-    at, length = 0, len(text)
-    while at < length:
-        character = text[at]
-        if character == '"':
-            at += 1
-            while at < length and text[at] != '"':
-                at += 2 if text[at] == "\\" else 1
-        elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-        at += 1
-    return deepest
+    outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+    steps = outside.encode().translate(_STEPS, _NO_BRACKETS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0)
+
+
+def _allow_depth(depth: int, file: str) -> None:
+    """Refuse a nesting of *depth* levels, or see to it that this interpreter can read, compare and write it."""
+    if depth > MAX_DEPTH:
+        hint = "no configuration needs more than some ten levels; look at who wrote it"
+        raise DocumentError(f"nested deeper than {MAX_DEPTH} levels", code="too_deep", file=file, hint=hint)
+    if depth > _SHALLOW:  # Python 3.11 counts the C scanner's recursion, too, and two frames a level when writing
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), 5 * MAX_DEPTH))
 
 
 def _not_utf8(data: bytes, file: str, error: UnicodeDecodeError) -> DocumentError:
-    line = data.count(b"\n", 0, error.start) + 1
-    column = error.start - data.rfind(b"\n", 0, error.start)
-    place = f"line {line} column {column}"
-    return DocumentError(f"not UTF-8: {error.reason}", code="not_utf8", file=file, pointer=place)
+    before = data[: error.start].decode()
+    place, hint = _line_and_column(before, len(before)), "write it in UTF-8"
+    return DocumentError(f"not UTF-8: {error.reason}", code="not_utf8", file=file, pointer=place, hint=hint)
 
 
-def _explain(text: str, file: str, error: BaseException) -> "NoReturn":
+def _explain(text: str, file: str) -> "NoReturn":
     """Parse again with `json`, which tells the place, and raise what it says."""
     import json
 
-    if isinstance(error, DocumentError):
-        raise error
-    if isinstance(error, RecursionError):
-        raise DocumentError("nested too deep", code="too_deep", file=file) from None
-    place, reason = None, "not a JSON object"
+    place, reason, hint = None, "not a JSON object", 'mend it, and try "ocihooks check" on it'
     try:
-        value = json.loads(text, parse_constant=_no_constant)
-        if not isinstance(value, dict):
-            reason = f"expected an object, found {type_name(value)}"
+        value = json.loads(text, parse_constant=_no_constant, parse_int=JSONNumber, parse_float=JSONNumber)
+        reason = f"expected an object, found {type_name(value)}"
     except json.JSONDecodeError as found:
-        place = f"line {found.lineno} column {found.colno}"
-        reason = "the file is empty" if not text.strip(_SPACE) else f"not JSON: {found.msg[0].lower()}{found.msg[1:]}"
-        if text.startswith("\ufeff"):
+        place, reason = found.pos, f"not JSON: {found.msg[0].lower()}{found.msg[1:]}"
+        if not text.strip(_SPACE):
+            reason, hint = "the file is empty", "whoever wrote it was stopped half-way; have it written again"
+        elif text.startswith("\ufeff"):
             reason = "starts with a byte order mark, which JSON does not allow"
+            hint = "save it as UTF-8 without byte order mark"
     except ValueError as found:
-        reason = f"not JSON: {found} is no value"
-    raise DocumentError(reason, code="json_syntax", file=file, pointer=place) from None
+        place, reason = _outside_strings(text, str(found)), f"not JSON: {found} is no value"
+    pointer = None if place is None else _line_and_column(text, place)
+    raise DocumentError(reason, code="json_syntax", file=file, pointer=pointer, hint=hint) from None
+
+
+def _outside_strings(text: str, word: str) -> int:
+    """Where *word* is for the first time outside of a string; all before it is valid JSON."""
+    at, string = text.index(word), text.find('"')
+    while 0 <= string < at:
+        end = scanstring(text, string + 1, True)[1]
+        at = at if at >= end else text.index(word, end)
+        string = text.find('"', end)
+    return at
+
+
+def _line_and_column(text: str, at: int) -> str:
+    return f"line {text.count(chr(10), 0, at) + 1} column {at - text.rfind(chr(10), 0, at)}"
 
 
 def type_name(value: object) -> str:
@@ -286,7 +305,9 @@ def parse_config(data: bytes, file: str) -> Config:
     config.annotations = _annotations(members, file)
     config.mounts = _member(members, "mounts", list, file) or []
     for index, mount in enumerate(config.mounts):
-        _expect(mount, dict, file, f"/mounts/{index}")
+        place = f"/mounts/{index}"
+        _refuse_variants(_expect(mount, dict, file, place), _MOUNT_MEMBERS, file, place)
+        _member(mount, "options", list, file, place)
     config.hooks = _hooks(members, file)
     return config
 
@@ -295,7 +316,7 @@ def _refuse_variants(members: "dict[str, Any]", names: "tuple[str, ...]", file: 
     if isinstance(members, Repeated):
         for name in members.names:
             if name in names:
-                _repeated(file, f"{pointer}/{name}".lstrip("/"))
+                _repeated(file, name, pointer)
     for name in members:
         folded = name if name.isascii() else name.translate(_LETTERS)
         for known in names:
@@ -304,17 +325,21 @@ def _refuse_variants(members: "dict[str, Any]", names: "tuple[str, ...]", file: 
                     f"member {quoted(name, 80)} differs from {quoted(known)} in letter case only",
                     code="member_case",
                     file=file,
-                    pointer=f"{pointer}/{name}",
+                    pointer=f"{pointer}/{reference_token(name)}",
                     hint="runc would read it, crun would not; use the spelling of the runtime-spec",
                 )
 
 
 def _expect(value: "Any", kind: type, file: str, pointer: str) -> "Any":
     if not isinstance(value, kind) or isinstance(value, JSONNumber):
-        raise DocumentError(
-            f"expected {type_name(kind())}, found {type_name(value)}", code="json_type", file=file, pointer=pointer
-        )
+        raise _wrong_type(type_name(kind()), value, file, pointer)
     return value
+
+
+def _wrong_type(expected: str, value: object, file: str, pointer: str) -> DocumentError:
+    hint = 'mend it as config.md of the runtime-spec describes it, and try "ocihooks check" on it'
+    found = f"expected {expected}, found {type_name(value)}"
+    return DocumentError(found, code="json_type", file=file, pointer=pointer, hint=hint)
 
 
 def _member(members: "dict[str, Any]", name: str, kind: type, file: str, pointer: str = "") -> "Any":
@@ -331,9 +356,9 @@ def _args(process: "dict[str, Any]", file: str) -> "tuple[str, ...]":
 def _annotations(members: "dict[str, Any]", file: str) -> "dict[str, str]":
     annotations: dict[str, str] = _member(members, "annotations", dict, file) or {}
     if isinstance(annotations, Repeated):
-        _repeated(file, f"annotations/{annotations.names[0]}")
+        _repeated(file, annotations.names[0], "/annotations")
     for name, value in annotations.items():
-        _expect(value, str, file, f"/annotations/{name}")
+        _expect(value, str, file, f"/annotations/{reference_token(name)}")
     return annotations
 
 
@@ -346,40 +371,56 @@ def _hooks(members: "dict[str, Any]", file: str) -> "dict[str, list[Any] | None]
 
 def check_hooks(hooks: "dict[str, Any]", file: str, pointer: str, stages: "tuple[str, ...]") -> None:
     """
-    Check a hooks object: each stage an array of objects with a path, no stage twice or in another letter case.
+    Check a hooks object: each stage an array of hook objects, no member twice or in another letter case.
 
     Raises:
         DocumentError: It is something else; the error names the place.
     """
     _refuse_variants(hooks, stages, file, pointer)
     for stage in stages:
-        items = _member(hooks, stage, list, file, pointer) or []
-        for index, item in enumerate(items):
+        for index, item in enumerate(_member(hooks, stage, list, file, pointer) or ()):
             place = f"{pointer}/{stage}/{index}"
-            _expect(item, dict, file, place)
-            _refuse_variants(item, ("path", "args", "env", "timeout"), file, place)
-            if "path" not in item:
-                raise DocumentError('missing required member "path"', code="missing_property", file=file, pointer=place)
-            _expect(item["path"], str, file, f"{place}/path")
+            _check_hook(_expect(item, dict, file, place), file, place)
+
+
+def _check_hook(hook: "dict[str, Any]", file: str, place: str) -> None:
+    _refuse_variants(hook, _HOOK_MEMBERS, file, place)
+    if "path" not in hook:
+        message, hint = 'missing required member "path"', "a hook names its program with an absolute path"
+        raise DocumentError(message, code="missing_property", file=file, pointer=place, hint=hint)
+    _expect(hook["path"], str, file, f"{place}/path")
+    for name in ("args", "env"):
+        for index, item in enumerate(_member(hook, name, list, file, place) or ()):
+            _expect(item, str, file, f"{place}/{name}/{index}")
+    timeout = hook.get("timeout")
+    if timeout is not None and not isinstance(timeout, JSONNumber):
+        raise _wrong_type("a number", timeout, file, f"{place}/timeout")
 
 
 def _read(path: str) -> "tuple[bytes, Signature]":
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise DocumentError(f"can't be read: {os_reason(error)}", code="read_failed", file=path) from None
+        raise _unreadable(path, error) from None
     try:
         status = os.fstat(fd)
         if status.st_mode & 0o170000 != 0o100000:
-            raise DocumentError("expected a regular file", code="read_failed", file=path)
+            hint = "put a plain file in its place"
+            raise DocumentError("expected a regular file", code="read_failed", file=path, hint=hint)
         data = b""
         while chunk := os.read(fd, MAX_BYTES + 1 - len(data)):
             data += chunk
         return data, signature(status)
     except OSError as error:
-        raise DocumentError(f"can't be read: {os_reason(error)}", code="read_failed", file=path) from None
+        raise _unreadable(path, error) from None
     finally:
         os.close(fd)
+
+
+def _unreadable(path: str, error: OSError) -> DocumentError:
+    missing = isinstance(error, FileNotFoundError)
+    hint = "name the bundle with --bundle DIR" if missing else "run as its owner, or as root"
+    return DocumentError(f"can't be read: {os_reason(error)}", code="read_failed", file=path, hint=hint)
 
 
 def with_member(document: Document, name: str, value: object) -> bytes:

@@ -27,7 +27,10 @@ def quoted(value: object, limit: int = CONTAINER_TEXT_LIMIT) -> str:
         return str(encode_basestring_ascii(value))
     import json
 
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except (ValueError, TypeError, RecursionError):  # nested too deep, a number of too many digits, odd keys
+        return f"a {type(value).__name__} that can't be shown"
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
@@ -36,6 +39,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def reference_token(member: str) -> str:
+    """*member* as a part of a JSON pointer (RFC 6901)."""
+    return member.replace("~", "~0").replace("/", "~1")
 
 
 def os_reason(error: OSError) -> str:

@@ -125,41 +125,43 @@ def open_trusted(path: str, trust: Trust) -> int:
             file=path,
             hint="write it from / down",
         )
-    current = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return _walk(path, trust)
+
+
+def _walk(path: str, trust: Trust) -> int:
+    """Go from the root directory along *path*, and return the last descriptor; closes all others."""
+    current = _root()
     try:
-        current = _walk(current, path, trust)
+        _check(current, "/", path, trust)
+        names, place, links = _names(path), "", 0
+        while names:
+            name = names.pop(0)
+            following = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+            try:
+                _check(following, f"{place}/{name}", path, trust)
+                if os.fstat(following).st_mode & _TYPE != _LINK:
+                    current, following = following, current
+                    place = f"{place}/{name}"
+                    continue
+                links += 1
+                if links > MAX_LINKS:
+                    raise UntrustedError("too many symbolic links", code="untrusted", file=path)
+                target = os.readlink("", dir_fd=following)
+                names = _names(target) + names
+            finally:
+                os.close(following)
+            if target.startswith("/"):
+                place, following = "", _root()
+                os.close(current)
+                current = following
     except BaseException:
         os.close(current)
         raise
     return current
 
 
-def _walk(current: int, path: str, trust: Trust) -> int:
-    """Go from the root directory *current* along *path*, and return the last descriptor; closes all others."""
-    _check(current, "/", path, trust)
-    names, place, links = _names(path), "", 0
-    while names:
-        name = names.pop(0)
-        following = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
-        try:
-            _check(following, f"{place}/{name}", path, trust)
-            if os.fstat(following).st_mode & _TYPE != _LINK:
-                current, following = following, current
-                place = f"{place}/{name}"
-                continue
-            links += 1
-            if links > MAX_LINKS:
-                raise UntrustedError("too many symbolic links", code="untrusted", file=path)
-            target = os.readlink("", dir_fd=following)
-            names = _names(target) + names
-        finally:
-            os.close(following)
-        if target.startswith("/"):
-            place = ""
-            root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            os.close(current)
-            current = root
-    return current
+def _root() -> int:
+    return os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _names(path: str) -> list[str]:

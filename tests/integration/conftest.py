@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from tests.integration.wrappers import Notes, Wrapper, install_wrapper, make_notes
 
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.testing.cgroups import CgroupView
@@ -20,13 +22,12 @@ from ocihooks.testing.runtimes import (
 
 
 @pytest.fixture(scope="session")
-def cgroup_view(unavailable: Callable[[OCIHooksError], None]) -> Iterator[CgroupView]:
-    """Where crun can run as root."""
+def crun_view(unavailable: Callable[[OCIHooksError], NoReturn]) -> Iterator[CgroupView]:
+    """Where crun can run; kept for the whole session, since machines with hybrid cgroups need a moment for it."""
     try:
         view = CgroupView()
     except UnavailableError as error:
         unavailable(error)
-        raise
     with view:
         yield view
 
@@ -34,7 +35,7 @@ def cgroup_view(unavailable: Callable[[OCIHooksError], None]) -> Iterator[Cgroup
 @pytest.fixture(params=RUNTIMES)
 def installed_runtime(
     request: pytest.FixtureRequest,
-    unavailable: Callable[[OCIHooksError], None],
+    unavailable: Callable[[OCIHooksError], NoReturn],
     ran_on: Callable[[str, str], None],
 ) -> InstalledRuntime:
     """Each runtime in turn; a test that gets it is counted as having run there."""
@@ -42,9 +43,17 @@ def installed_runtime(
         installed = find_runtime(request.param)
     except UnavailableError as error:
         unavailable(error)
-        raise
     ran_on(installed.name, installed.version)
     return installed
+
+
+@pytest.fixture
+def cgroup_view(request: pytest.FixtureRequest, installed_runtime: InstalledRuntime) -> CgroupView | None:
+    """What the runtime at hand needs of the above: nothing for runc."""
+    if installed_runtime.name != "crun":
+        return None
+    view: CgroupView = request.getfixturevalue("crun_view")
+    return view
 
 
 @pytest.fixture
@@ -52,8 +61,8 @@ def runtime(
     installed_runtime: InstalledRuntime,
     private_directory: Path,
     rootfs: Path,
-    cgroup_view: CgroupView,
-    unavailable: Callable[[OCIHooksError], None],
+    cgroup_view: CgroupView | None,
+    unavailable: Callable[[OCIHooksError], NoReturn],
 ) -> Iterator[PrivateRuntime]:
     """Each runtime in turn, as root."""
     if os.geteuid() != 0:
@@ -64,8 +73,45 @@ def runtime(
 
 @pytest.fixture
 def rootless_runtime(
-    installed_runtime: InstalledRuntime, ordinary_user: OrdinaryUser, rootfs: Path
+    installed_runtime: InstalledRuntime, ordinary_user: OrdinaryUser, rootfs: Path, cgroup_view: CgroupView | None
 ) -> Iterator[PrivateRuntime]:
     """Each runtime in turn, as an ordinary user."""
-    with PrivateRuntime(installed_runtime, ordinary_user.home / "rt", rootfs=rootfs, user=ordinary_user) as private:
+    directory = ordinary_user.home / "rt"
+    with PrivateRuntime(installed_runtime, directory, rootfs=rootfs, view=cgroup_view, user=ordinary_user) as private:
         yield private
+
+
+@pytest.fixture
+def wrapper(runtime: PrivateRuntime) -> Wrapper:
+    """The wrapper installed in front of the runtime, with empty hooks directories and no settings."""
+    return install_wrapper(runtime.directory / "w", runtime.path)
+
+
+@pytest.fixture
+def notes(runtime: PrivateRuntime) -> Notes:
+    """What hooks of the runtime's containers note."""
+    return make_notes(runtime.directory / "notes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulated:
+    """The wrapper in front of a fake runtime, with a bundle for it."""
+
+    wrapper: Wrapper
+    fake: FakeRuntime
+    bundle: MadeBundle
+    directory: Path
+
+
+@pytest.fixture
+def simulated(private_directory: Path, rootfs: Path) -> Simulated:
+    """The wrapper in front of a fake runtime that takes runc's command line and records its calls."""
+    fake = write_fake_runtime(
+        private_directory / "fake-runc", record=private_directory / "calls", copy_config=True, python=PLAIN_PYTHON
+    )
+    return Simulated(
+        wrapper=install_wrapper(private_directory / "w", fake.path),
+        fake=fake,
+        bundle=make_bundle(private_directory / "b", rootfs=rootfs),
+        directory=private_directory,
+    )

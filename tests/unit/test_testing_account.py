@@ -76,14 +76,15 @@ class Project:
         (self._directory / "bin" / program).unlink()
 
     def run(self, *arguments: str, ci: str) -> subprocess.CompletedProcess[str]:
-        """Run pytest there."""
+        """Run pytest there, with no plugin but pytest-xdist, which takes half the time."""
         environment = {
             "PATH": str(self._directory / "bin"),
             "PYTHONPATH": str(Path(ocihooks.__file__).parents[1]),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "CI": ci,
         }
-        command = [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"]
-        command += ["-c", os.devnull, f"--rootdir={self._directory}", *arguments]
+        command = [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "xdist.plugin"]
+        command += ["-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={self._directory}", *arguments]
         return subprocess.run(
             command, cwd=self._directory, env=environment, capture_output=True, text=True, check=False
         )
@@ -147,7 +148,7 @@ def test_one_runtime_is_missing(project: Project) -> None:
     [pytest.param("true", "1 failed", id="promised"), pytest.param("", "1 skipped", id="not-promised")],
 )
 def test_needs_what_is_missing(ci: str, outcome: str, project: Project) -> None:
-    """A test that needs a missing runtime fails where it was promised and is skipped elsewhere, with reason and remedy."""
+    """A test that needs a missing runtime fails where it was promised and is skipped elsewhere, naming the remedy."""
     project.write("unit", MISSING)
     finished = project.run("tests/unit", "-ra", ci=ci)
     assert outcome in finished.stdout

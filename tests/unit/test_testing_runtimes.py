@@ -50,6 +50,16 @@ def test_something_else(script: str, only_here: Path) -> None:
     assert caught.value.file == str(program)
 
 
+def test_not_executable(only_here: Path) -> None:
+    """A program that can't be started is an error that says so."""
+    program = only_here / "runc"
+    program.write_bytes(b"\x7fELF")
+    program.chmod(0o755)
+    with pytest.raises(UnavailableError, match=r"can't run it: .*Exec format error") as caught:
+        find_runtime("runc")
+    assert caught.value.file == str(program)
+
+
 def test_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """The ordinary user is not root, and owns home and runtime directory alone."""
     user = ordinary_user

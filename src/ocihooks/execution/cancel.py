@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import Protocol, Self
 
 from ocihooks.execution.output import Stream
@@ -53,3 +54,9 @@ class CancelWatch(Stream):
     def ready(self) -> bool:
         self.requested = True
         return True
+
+    def is_ready(self) -> bool:
+        """Whether the request is there already."""
+        poll = select.poll()
+        poll.register(self.fd, self.events)
+        return bool(poll.poll(0)) and self.ready()

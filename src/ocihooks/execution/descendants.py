@@ -6,57 +6,20 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+_CHILDREN = "/proc/thread-self/children"
+
 
 class Process(NamedTuple):
     """A live process and its place; all numbers are process ids."""
 
     pid: int
     parent: int
-    group: int
     session: int
-
-
-def processes() -> list[Process]:
-    """
-    All live processes, zombies left out.
-
-    Empty where ``/proc`` is missing or shows another pid namespace than ours, whose numbers would mislead.
-    """
-    try:
-        if os.readlink("/proc/self") != str(os.getpid()):
-            return []
-        names = os.listdir("/proc")
-    except OSError:
-        return []
-    return [process for name in names if name.isdigit() for process in _read(name)]
-
-
-def _read(name: str) -> Iterator[Process]:
-    """The process *name*, unless it has ended meanwhile. Its command, in brackets, may hold anything, brackets too."""
-    try:
-        with open(f"/proc/{name}/stat", "rb") as file:
-            state, *numbers = file.read().rpartition(b")")[2].split()[:4]
-    except (OSError, ValueError):
-        return
-    if state not in (b"Z", b"X"):
-        parent, group, session = map(int, numbers)
-        yield Process(int(name), parent, group, session)
-
-
-def descendants(ancestor: int) -> list[Process]:
-    """All live processes below *ancestor*."""
-    by_parent: dict[int, list[Process]] = {}
-    for process in processes():
-        by_parent.setdefault(process.parent, []).append(process)
-    found = by_parent.pop(ancestor, [])
-    for process in found:
-        found += by_parent.pop(process.pid, [])
-    return found
 
 
 def signal_children(number: int) -> bool:
     """
-    Send the signal *number* to the process group of each child of this process.
+    Send the signal *number* to the process group of each child of this process, which must have a single thread.
 
     The kernel signals a group at once, so nothing in it can escape by forking. A child keeps its process id until we
     reap it, so the signal can't hit a stranger. What has no child of ours in its group gets one as its parents die.
@@ -64,17 +27,19 @@ def signal_children(number: int) -> bool:
     Returns:
         Whether there was anybody to signal.
     """
-    own = os.getpid()
-    children = [process for process in processes() if process.parent == own]
+    children = _children()
     for child in children:
-        is_own = child.group > 1 and child.group != os.getpgrp()
-        send(-child.group if is_own else child.pid, number)
+        try:
+            group = os.getpgid(child)
+        except ProcessLookupError:
+            continue
+        send(-group if group > 1 and group != os.getpgrp() else child, number)
     return bool(children)
 
 
 def signal_session(session: int, number: int) -> bool:
     """Send the signal *number* to each process of *session*; the answer is whether there was any."""
-    members = [process for process in processes() if process.session == session]
+    members = [process for process in _processes() if process.session == session]
     for process in members:
         send(process.pid, number)
     return bool(members)
@@ -86,3 +51,54 @@ def send(target: int, number: int) -> None:
         os.kill(target, number)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def descendants(ancestor: int) -> list[int]:
+    """The process ids of all live processes below *ancestor*."""
+    by_parent: dict[int, list[int]] = {}
+    for process in _processes():
+        by_parent.setdefault(process.parent, []).append(process.pid)
+    found = by_parent.pop(ancestor, [])
+    for pid in found:
+        found += by_parent.pop(pid, [])
+    return found
+
+
+def _children() -> list[int]:
+    """
+    Our children, live or not yet reaped, from a small file where the kernel has it.
+
+    Else all descendants: looking through all of /proc once for each generation would take too long.
+    """
+    if not _proc_is_ours():
+        return []
+    try:
+        with open(_CHILDREN, encoding="ascii") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return descendants(os.getpid())
+
+
+def _proc_is_ours() -> bool:
+    """Whether ``/proc`` is there and shows our pid namespace; the numbers of another one would mislead."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+def _processes() -> list[Process]:
+    """All live processes, zombies left out; none where ``/proc`` is of no use."""
+    names = os.listdir("/proc") if _proc_is_ours() else []
+    return [process for name in names if name.isdigit() for process in _read(name)]
+
+
+def _read(name: str) -> Iterator[Process]:
+    """The process *name*, unless it has ended meanwhile. Its command, in brackets, may hold anything, brackets too."""
+    try:
+        with open(f"/proc/{name}/stat", "rb") as file:
+            state, parent, _, session = file.read().rpartition(b")")[2].split()[:4]
+    except (OSError, ValueError):
+        return
+    if state not in (b"Z", b"X"):
+        yield Process(int(name), int(parent), int(session))

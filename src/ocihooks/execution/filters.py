@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, NoReturn, Unpack
 
 from ocihooks.document import Config, parse_config
 from ocihooks.errors import DocumentError
@@ -119,6 +119,8 @@ def _as_text(config: Mapping[str, Any] | bytes) -> bytes:
 def _checked(hook: Hook, result: HookResult, given: Config) -> Config:
     """The configuration that *hook* wrote when it was given *given*."""
     output = result.stdout
+    if result.stdout_truncated:
+        raise _refused(hook, result, "syntax", f"longer than the {len(output)} bytes that are kept")
     try:
         config = parse_config(output, hook.path)
     except DocumentError as error:
@@ -135,8 +137,6 @@ def _checked(hook: Hook, result: HookResult, given: Config) -> Config:
 
 
 def _refused(hook: Hook, result: HookResult, kind: str, faults: str) -> FilterOutputError:
-    if result.stdout_truncated:
-        faults = f"longer than the {len(result.stdout)} bytes that are kept"
     return FilterOutputError(
         f"its output is no configuration: {faults}{last_words(result.stderr)}",
         hook=hook,
@@ -148,10 +148,14 @@ def _refused(hook: Hook, result: HookResult, kind: str, faults: str) -> FilterOu
 
 def _is_json(data: bytes) -> bool:
     try:
-        json.loads(data)
+        json.loads(data.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
 
 
 def _plain(data: bytes) -> dict[str, Any]:

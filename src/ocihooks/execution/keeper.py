@@ -34,8 +34,10 @@ TERM, KILL, LEAVE = b"t", b"k", b"l"
 KILL_WITHIN_S = 0.5
 """How long the keeper tries to end everything before it reports what is left: processes that hang in the kernel."""
 
-_REAP_EVERY_MS = 1000
-"""A hook that starts many short-lived daemons must not fill the process table with zombies while it runs."""
+_KILL_AGAIN_S = 0.005
+"""How long to wait for the death of what was signalled before looking for what came after it."""
+
+_REAP_AT_ONCE = 100
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -164,25 +166,31 @@ class _Watch:
         self.leader = leader
         self.orders = orders
         self.reports = reports
+        self.deaths = _wake_up_on_deaths()
+        self.poll = select.poll()
+        self.poll.register(self.deaths, select.POLLIN)
         self.alone = False
         self.ending = False
         self.killed = 0
 
     def until_done(self) -> None:
         _report(self.reports, f"started {self.leader}")
-        poll = select.poll()
-        poll.register(self.orders, select.POLLIN)
-        pidfd = os.pidfd_open(self.leader)
-        poll.register(pidfd, select.POLLIN)
+        self.poll.register(self.orders, select.POLLIN)
+        more = False
         while not self.alone:
-            ready = [fd for fd, _ in poll.poll(_REAP_EVERY_MS)]
-            self.reap()
-            if pidfd in ready:
-                poll.unregister(pidfd)
-            if self.orders in ready and self.obey(os.read(self.orders, 1)):
+            orders = self.wait(0 if more else None)
+            more = self.reap()
+            if orders and self.obey(os.read(self.orders, 1)):
                 break
-        alive = [] if self.alone else [process.pid for process in descendants(os.getpid())]
+        alive = [] if self.alone else descendants(os.getpid())
         _report(self.reports, " ".join(map(str, ("done", self.killed, *alive))))
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until a child dies, an order comes or *seconds* are over; the answer is whether there is an order."""
+        ready = [fd for fd, _ in self.poll.poll(None if seconds is None else seconds * 1000)]
+        if self.deaths in ready:
+            os.read(self.deaths, 1)
+        return self.orders in ready
 
     def obey(self, order: bytes) -> bool:
         """Follow *order*; True when it was the last."""
@@ -195,29 +203,31 @@ class _Watch:
         return order != TERM
 
     def kill(self) -> None:
-        """
-        Kill and reap until no child is left.
-
-        Without a usable ``/proc`` only the hook's own group can be signalled.
-        """
+        """Kill and reap until no child is left. Without ``/proc`` only the hook's own group can be signalled."""
+        self.poll.unregister(self.orders)
         deadline = time.monotonic() + KILL_WITHIN_S
         while not self.alone and time.monotonic() < deadline:
             if not signal_children(signal.SIGKILL):
                 send(-self.leader, signal.SIGKILL)
-            time.sleep(0.002)
-            self.reap()
+            if not self.reap():
+                self.wait(_KILL_AGAIN_S)
 
-    def reap(self) -> None:
-        """Reap all children that have ended; afterwards ``alone`` says whether any is left."""
-        while True:
+    def reap(self) -> bool:
+        """
+        Reap children that have ended, but not for ever: they may come faster than that. True: there may be more.
+
+        ``alone`` says afterwards that no child is left, dead or alive.
+        """
+        for _ in range(_REAP_AT_ONCE):
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 self.alone = True
-                return
+                return False
             if pid == 0:
-                return
+                return False
             self.note(pid, os.waitstatus_to_exitcode(status))
+        return True
 
     def note(self, pid: int, status: int) -> None:
         """Count a child that our signals ended, and report the hook's end."""
@@ -225,3 +235,13 @@ class _Watch:
             self.killed += 1
         if pid == self.leader:
             _report(self.reports, f"exited {status}")
+
+
+def _wake_up_on_deaths() -> int:
+    """A descriptor that has something to read when a child has died since it was last read."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    return reader

@@ -50,7 +50,16 @@ class HookProcess(Stream):
         if self._orders >= 0:
             os.close(self._orders)
         if self._keeper is not None:
-            _reap(self._keeper)
+            self._reap(self._keeper)
+
+    def _reap(self, keeper: int) -> None:
+        """Wait until *keeper* has ended, which is a matter of milliseconds unless it hangs."""
+        try:
+            if not _ends(keeper, within_s=1.0):
+                self.abandon()
+            os.waitpid(keeper, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # the caller ignores SIGCHLD or reaps all children itself
 
     def start(self, execute: Exec, *, stdin: int, stdout: int, stderr: int, directory: int | None) -> None:
         """
@@ -120,16 +129,6 @@ class HookProcess(Stream):
         deadline = time.monotonic() + _GONE_WITHIN_S
         while self.pid and signal_session(self.pid, signal.SIGKILL) and time.monotonic() < deadline:
             time.sleep(0.01)
-
-
-def _reap(keeper: int) -> None:
-    """Wait until *keeper* has ended, which is a matter of milliseconds unless it hangs; then it's killed."""
-    try:
-        if not _ends(keeper, within_s=1.0):
-            os.kill(keeper, signal.SIGKILL)
-        os.waitpid(keeper, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass  # the caller ignores SIGCHLD or reaps all children itself
 
 
 def _ends(pid: int, within_s: float) -> bool:

@@ -50,6 +50,7 @@ class Run:
         self._outputs: list[Capture] = []
         self._cancel: CancelWatch | None = None
         self._killing = False
+        self._started = time.monotonic()
         self._wall_s = 0.0
         self.process = HookProcess()
         self.timed_out = False
@@ -66,13 +67,18 @@ class Run:
         """Whether the caller ended the run."""
         return self._cancel is not None and self._cancel.requested
 
+    def heed(self, cancel: int | HasFileno) -> bool:
+        """Let *cancel* end the run; True when it wants that already."""
+        self._cancel = CancelWatch(cancel)
+        self._pump.add(self._cancel)
+        return self._cancel.is_ready()
+
     def start(
         self,
         execute: Exec,
         data: bytes,
         *,
         cwd: Directory | None,
-        cancel: int | HasFileno | None,
         capture: bool,
         output_limit: int | None,
     ) -> None:
@@ -83,9 +89,6 @@ class Run:
             ChdirError: The directory can't be opened.
             OSError: There are no processes or descriptors to be had.
         """
-        if cancel is not None:
-            self._cancel = CancelWatch(cancel)
-            self._pump.add(self._cancel)
         with ExitStack() as hooks_ends:
 
             def lent(fd: int) -> int:
@@ -114,7 +117,6 @@ class Run:
 
     def follow(self, limit: float | None) -> None:
         """See the run through to its end; *limit* is the time at which it has to be over, or None."""
-        started = time.monotonic()
         with _no_sigpipe():
             complete = self._until(self._has_exited, limit) and self._await_output(limit)
             self.timed_out = not complete and not self.cancelled
@@ -122,7 +124,7 @@ class Run:
                 self._dismiss(LEAVE)
             else:
                 self._kill()
-        self._wall_s = time.monotonic() - started
+        self._wall_s = time.monotonic() - self._started
 
     def _await_output(self, limit: float | None) -> bool:
         """Wait for an ended hook's output as long as is wanted; False if the limit passed or the caller cancelled."""

@@ -12,7 +12,7 @@ import time
 from typing import TypedDict
 
 from ocihooks.execution.cancel import HasFileno
-from ocihooks.execution.errors import HookNotRunnableError, HookTimeoutError
+from ocihooks.execution.errors import HookCancelledError, HookNotRunnableError, HookTimeoutError
 from ocihooks.execution.keeper import Exec
 from ocihooks.execution.outcome import checked
 from ocihooks.execution.program import Program, not_started
@@ -89,8 +89,10 @@ def run_hook(
     execute = Exec(Program.of(hook))
     data = _as_bytes(state)
     with Run(drain_s=drain_s, kill_grace_s=kill_grace_s, kill_leftovers=kill_leftovers) as run:
+        if cancel is not None and run.heed(cancel):
+            raise HookCancelledError("not started: its caller had cancelled", hook=hook, code="cancelled")
         try:
-            run.start(execute, data, cwd=cwd, cancel=cancel, capture=capture, output_limit=output_limit)
+            run.start(execute, data, cwd=cwd, capture=capture, output_limit=output_limit)
         except ChdirError as error:
             raise not_started(hook, "chdir", error.number) from error
         except OSError as error:

@@ -77,11 +77,8 @@ def _parse(text: str) -> Any:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise _explained(error, text) from None
-    except RecursionError:
-        return _DeepParser(text).parse()
-    except ValueError as error:
-        name = str(error)
-        raise JSONTextError(f"{name} is not a JSON value", text, max(text.find(name), 0)) from None
+    except (RecursionError, ValueError):
+        return _DeepParser(text).parse()  # Goes deeper, and knows the place of a NaN or Infinity.
 
 
 def _explained(error: json.JSONDecodeError, text: str) -> JSONTextError:

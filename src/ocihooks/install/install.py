@@ -171,7 +171,7 @@ def find_runtime(runtime: str | None) -> str:
 
 def flavour_of(runtime: str) -> str:
     """Whose command line *runtime* has: "runc", "crun", or "" where its name and its ``--version`` don't tell."""
-    name = os.path.basename(runtime)
+    name = os.path.basename(os.path.realpath(runtime))  # some distributions link runc to crun
     for flavour in RUNTIMES:
         if flavour in name:
             return flavour

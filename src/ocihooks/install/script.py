@@ -34,17 +34,21 @@ except Exception as error:
 
     words = sys.argv[1:]
     valued = ("--root", "--log", "--log-format", "--criu", "--rootless", "--cgroup-manager")
-    operation = next((w for v, w in zip(["", *words], words) if w[:1] != "-" and v not in valued), "")
+    known = "create run restore start state kill delete exec list ps pause resume update checkpoint events features"
+    operation = next((w for v, w in zip(["", *words], words) if w in known.split() and v not in valued), "")
     if operation in ("create", "run", "restore"):
         text = {name} + ": the package ocihooks can't be imported by {python}; container not created"
         log = next((w for v, w in zip(words, words[1:]) if v == "--log"), "")
-        try:
-            if os.path.isdir(os.path.dirname(log)):
-                fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-                os.write(fd, ('{{"level":"error","msg":"' + text + '"}}\\n').encode())
-            os.write(2, (text + "\\nhint: install ocihooks again, then run ocihooks install\\n").encode())
-        finally:
-            os._exit(1)
+        as_json = "json" in words or "--log-format=json" in words
+        line = '{{"level":"error","msg":"%s"}}\\n' if as_json else 'level=error msg="%s"\\n'
+        hint = "\\nhint: install ocihooks again, then run ocihooks install\\n"
+        for place, message in ((log, line % text), (None, text + hint)):
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+                os.write(2 if place is None else os.open(place, flags, 0o644), message.encode())
+            except OSError:
+                pass
+        os._exit(1)
     os.execv(RUNTIME, [RUNTIME, *words])
 main(
     Installation(

@@ -49,6 +49,13 @@ def uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, t
         UnavailableError: There is no such installation, or the script was changed since.
         InUseError: Containers need it and *force* is not given.
     """
+    record, users = prepare_uninstall(prefix, name, force=force)
+    _remove(record, prefix, pass_through=bool(users))
+    return record, users
+
+
+def prepare_uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, tuple[User, ...]]:
+    """Check whether `uninstall` can go on, and return or raise what it would; removes nothing."""
     record = read_record(prefix, name)
     if record is None:
         hint = f"look for installations with ocihooks uninstall --prefix DIR --name NAME; none is in {prefix}"
@@ -59,7 +66,6 @@ def uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, t
     users = tuple(users_of(record.script))
     if users and not force:
         raise _in_use(record, users)
-    _remove(record, prefix, pass_through=bool(users))
     return record, users
 
 

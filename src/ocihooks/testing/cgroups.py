@@ -1,10 +1,11 @@
 """
-A private view of the cgroups in which crun starts as root on machines with hybrid cgroups.
+A private view of the cgroups in which crun starts on machines with hybrid cgroups.
 
 Such machines mount the controllers of cgroup v1 one by one and cgroup2 beside them, at ``/sys/fs/cgroup/unified``.
 runc does not mind; crun refuses to start while cgroup2 has a controller left. ``CgroupView`` mounts the left-over
 controllers as v1 in a mount namespace of its own, which a small process holds open, and tells how to run commands in
-there. On pure v1 and pure v2 machines it does nothing.
+there. Rootless, crun need not run in there, but refuses just so while there is no such view. On pure v1 and pure v2
+machines there is nothing to do.
 
 Two things stay behind on a hybrid machine: an empty folder per left-over controller below ``/sys/fs/cgroup`` and, while
 cgroups exist in it, the controller itself as v1.
@@ -48,7 +49,9 @@ exec cat
 
 class CgroupView:
     """
-    A mount namespace in which crun runs as root; use it as a context manager, or call ``close``.
+    A mount namespace in which crun runs as root; while it exists, crun runs rootless anywhere.
+
+    Use it as a context manager, or call ``close``.
 
     It ends with the process that made it, however that ends. Any number of them may exist at once.
 
@@ -149,7 +152,7 @@ def _start_holder(controllers: Sequence[str]) -> subprocess.Popen[str]:
             f"can't mount {', '.join(controllers)} as cgroup v1: {' '.join([answer, *rest.split()])}",
             code="cgroups",
             file=str(CGROUP_ROOT),
-            hint="crun needs root with CAP_SYS_ADMIN here, or a machine with cgroup v2 only",
+            hint="crun needs somebody with CAP_SYS_ADMIN for this, or a machine with cgroup v2 only",
         )
     return holder
 

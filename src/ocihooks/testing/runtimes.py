@@ -57,7 +57,10 @@ def find_runtime(name: str) -> InstalledRuntime:
     path = shutil.which(name)
     if path is None:
         raise UnavailableError(f"{name}: not found on PATH", code="missing_program", hint=f"apt-get install {name}")
-    answer = subprocess.run([path, "--version"], check=False, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    try:
+        answer = subprocess.run([path, "--version"], check=False, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(f"can't run it: {error}", file=path, hint=f"apt-get install {name}") from None
     words = answer.stdout.partition("\n")[0].split()
     if answer.returncode != 0 or words[:2] != [name, "version"] or len(words) != 3:
         raise UnavailableError(
@@ -151,7 +154,7 @@ class PrivateRuntime:
         installed: The runtime.
         directory: Made if missing; the user must be able to reach it.
         rootfs: The root file system of the bundles, see ``make_rootfs``.
-        view: Where crun can run; not asked for rootless containers.
+        view: Where crun runs as root; rootless, crun needs no more than that one exists. None: run everything as it is.
         user: Run everything as this user, rootless; None: as the caller.
     """
 

@@ -320,7 +320,7 @@ class _Reader:
         if value is None and self.crun:
             self.call.refused = True
         elif value is None:
-            self.differ("an option without its value")
+            self.differ("an option without its value")  # 1.1 gives it a word from before, even the id
         elif kind == "config" and not self.crun:
             # For runc only a missing option means the file in the bundle, for crun also the plain name.
             self.call.config = "./config.json" if value == "config.json" else value or "config.json"

@@ -105,6 +105,8 @@ def _cause(runtime: str, error: OSError | ValueError) -> str:
     """
     import errno
 
+    from ocihooks.errors import os_reason
+
     if not isinstance(error, OSError):
         return f"the OCI runtime can't be executed: {error}"
     if error.errno == errno.ENOENT:
@@ -112,10 +114,8 @@ def _cause(runtime: str, error: OSError | ValueError) -> str:
     if error.errno == errno.EACCES:
         return _forbidden(runtime)
     if error.errno == errno.ENOEXEC:
-        return (
-            "expected an OCI runtime, found a file that this machine can't execute: damaged, or for another processor"
-        )
-    return f"the OCI runtime can't be executed: {error.strerror}"
+        return "expected an OCI runtime, found a file that this machine can't execute"
+    return f"the OCI runtime can't be executed: {os_reason(error)}"
 
 
 def _missing(runtime: str) -> str:

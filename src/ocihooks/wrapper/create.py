@@ -32,17 +32,29 @@ def prepare(call: Call, installation: Installation) -> None:
     Raises:
         OCIHooksError: The container must not be created; its config.json is as it was.
     """
-    settings_file = installation.settings or default_file(os.environ)
-    if is_disabled(settings_file):
-        return
-    settings = read_settings(settings_file)
-    if installation.hooks_dirs:
-        settings = replace(settings, hooks_dirs=installation.hooks_dirs)
+    try:
+        settings = _settings(installation)
+        if settings is not None:
+            _prepare(call, settings)
+    except OCIHooksError as error:
+        raise _not_created(error) from error
+
+
+def _settings(installation: Installation) -> Settings | None:
+    """The settings that hold for this call; None while the kill switch is on."""
+    file = installation.settings or default_file(os.environ)
+    if is_disabled(file):
+        return None
+    settings = read_settings(file)
+    return replace(settings, hooks_dirs=installation.hooks_dirs) if installation.hooks_dirs else settings
+
+
+def _prepare(call: Call, settings: Settings) -> None:
     try:
         plan, changed = inject(call.config_path, settings)
     except OCIHooksError as error:
         _log(settings, call, "error", str(error))
-        raise _not_created(error) from error
+        raise
     _log_plan(settings, call, plan, changed)
 
 

@@ -14,13 +14,18 @@ from ocihooks.wrapper.become import become
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import NoReturn
 
     from ocihooks.wrapper.installation import Installation
+else:
+    import _signal  # what signal is made of, without enum
 
 
 def main(installation: "Installation") -> "NoReturn":
     """Read the command line, prepare the container if this is to be one, and become the runtime."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends us as it would end the runtime: without a word
     words = sys.argv[1:]
     call = parse(words, installation.flavour)
     try:
@@ -33,17 +38,19 @@ def main(installation: "Installation") -> "NoReturn":
 
 
 def _prepare(call: Call, installation: "Installation") -> None:
-    from ocihooks.wrapper.create import prepare
-
     if call.doubt:
         raise UnavailableError(
-            f"{call.doubt}; container not created", code="doubt", hint="name the bundle with --bundle before the id"
+            f"{call.doubt}; container not created", code="doubt", hint="name the bundle with --bundle DIR before the id; for an option of a newer runtime, update ocihooks"
         )
     try:
+        from ocihooks.wrapper.create import prepare
+
         prepare(call, installation)
+    except OCIHooksError:
+        raise
     except ImportError as error:
         raise _foreign_interpreter(error) from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError) as error:
+    except Exception as error:  # whatever it is: one sentence, no traceback, and no container
         raise _internal(error) from error
 
 

@@ -1,0 +1,158 @@
+"""The command ``install``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from ocihooks.cli.command import Command, Example
+from ocihooks.cli.main import environment
+from ocihooks.cli.options import json_option, settings_option, settings_path
+from ocihooks.cli.output import columns, write, write_json
+from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, Prepared, Request, install, prepare_install
+from ocihooks.install.record import Record, read_record, record_file
+
+EXAMPLES = (
+    Example(line="ocihooks install", meaning="In front of the runc or crun that is on PATH."),
+    Example(line="ocihooks install --dry-run", meaning="Show what would be written, with the script's text."),
+    Example(
+        line="ocihooks install --prefix /opt/ocihooks --name ocihooks-audit --hooks-dir /etc/audit/hooks.d",
+        meaning="A second wrapper with hooks directories of its own.",
+    ),
+)
+
+RECORD_MEMBERS = {
+    "name": "The program's name.",
+    "script": "Path of the script that engines call.",
+    "script_sha256": "SHA-256 of its text, as hexadecimal digits.",
+    "record": "Path of the file that remembers this installation.",
+    "runtime": "Path of the real runtime.",
+    "flavour": 'Whose command line it has: "runc", "crun", or "" where that is unknown.',
+    "settings": 'The settings file; "" means the default place.',
+    "hooks_dirs": "Hooks directories in place of those of the settings; empty: those of the settings.",
+    "python": "The interpreter.",
+    "version": "Version of ocihooks.",
+    "made_directories": "Directories that were made, or would be.",
+}
+
+JSON_MEMBERS = {
+    "dry_run": "Whether nothing was written.",
+    "updated": "Whether there was such an installation before.",
+    **RECORD_MEMBERS,
+    "text": "The script's text; with --dry-run only.",
+}
+
+
+@click.command(
+    "install",
+    cls=Command,
+    examples=EXAMPLES,
+    json_members=JSON_MEMBERS,
+    statuses={
+        0: "installed, or with --dry-run: could be installed",
+        1: "the settings file is broken",
+        3: "no runtime, no permission, or a file that others could write",
+    },
+)
+@click.option("--prefix", metavar="DIR", default=DEFAULT_PREFIX, show_default=True, help="Install below DIR.")
+@click.option("--name", metavar="NAME", default=DEFAULT_NAME, show_default=True, help="Name of the script in DIR/bin.")
+@click.option(
+    "--runtime", metavar="PATH", help="The real runtime.", show_default="the first of runc and crun that is on PATH"
+)
+@click.option(
+    "--hooks-dir",
+    "hooks_dirs",
+    metavar="DIR",
+    multiple=True,
+    help="A hooks directory, fixed for this wrapper. Repeat it; later ones override earlier ones.",
+    show_default="those of the settings",
+)
+@settings_option(must_exist=False)
+@click.option(
+    "--python",
+    metavar="PATH",
+    help="The interpreter that the wrapper runs with.",
+    show_default="the one that runs this command",
+)
+@click.option("--dry-run", is_flag=True, help="Check everything and show what would be written; write nothing.")
+@json_option
+def command(dry_run: bool, as_json: bool, **words: Any) -> None:
+    """
+    Put the runtime wrapper in front of a runtime.
+
+    Writes a small script that engines call in place of runc or crun: it adds the hooks of matching rules to a
+    container's config.json and becomes the real runtime. Doing it again brings an installation up to date. Nothing
+    changes for an engine until its configuration names the script. Interpreter, package, runtime and the place of the
+    script must be writable by root only.
+    """
+    request = Request(settings=words.pop("settings_file"), **words)
+    with environment():
+        prepared = prepare_install(request)
+        before = read_record(request.prefix, request.name)
+        record = prepared.record if dry_run else install(request)
+    if as_json:
+        write_json(as_document(record, prepared, request, dry_run=dry_run, updated=before is not None))
+    else:
+        write(as_text(record, prepared, request, dry_run=dry_run, updated=before is not None))
+
+
+def as_document(
+    record: Record, prepared: Prepared, request: Request, *, dry_run: bool, updated: bool
+) -> dict[str, Any]:
+    """The JSON output."""
+    document = {
+        "dry_run": dry_run,
+        "updated": updated,
+        **record.to_json(),
+        "record": record_file(request.prefix, request.name),
+    }
+    return document | {"text": prepared.text} if dry_run else document
+
+
+def as_text(record: Record, prepared: Prepared, request: Request, *, dry_run: bool, updated: bool) -> str:
+    """The output for people."""
+    verb = "update" if updated else "install"
+    done = f"would {verb}" if dry_run else "updated" if updated else "installed"
+    parts = [f"{done} {record.name}", columns(_facts(record, request), indent="  ")]
+    if dry_run:
+        parts.append(f"\nthe script would be:\n\n{prepared.text.rstrip()}")
+    else:
+        parts.append(_next_steps(record, request))
+    return "\n".join(parts)
+
+
+def _facts(record: Record, request: Request) -> list[tuple[str, str]]:
+    settings = settings_path(record.settings or None)
+    missing = "" if os.path.exists(settings) else " (not there, so defaults hold)"
+    facts = [
+        ("script", record.script),
+        ("record", record_file(request.prefix, request.name)),
+        ("runtime", f"{record.runtime} ({record.flavour or 'unknown command line'})"),
+        ("settings", f"{settings}{missing}"),
+        ("rules", ", ".join(record.hooks_dirs) or "the hooks directories of the settings"),
+        ("python", record.python),
+    ]
+    made = [path for path in record.made_directories if path not in (request.prefix, "/")]
+    return [*facts, ("made", ", ".join(made))] if made else facts
+
+
+def _next_steps(record: Record, request: Request) -> str:
+    chosen = [("--prefix", request.prefix, DEFAULT_PREFIX), ("--name", request.name, DEFAULT_NAME)]
+    options = "".join(f" {option} {value}" for option, value, default in chosen if value != default)
+    return "\n".join(
+        [
+            "",
+            "next",
+            columns(
+                [
+                    ("try it", f"{record.script} run --bundle DIR ID"),
+                    ("ask before", "ocihooks explain DIR"),
+                    ("use it", f"name {record.script} as the runtime in the engine's configuration"),
+                    ("undo", f"ocihooks uninstall{options}"),
+                ],
+                indent="  ",
+            ),
+        ]
+    )

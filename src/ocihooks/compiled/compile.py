@@ -1,0 +1,77 @@
+"""
+Compiles rules and settings into the form that the wrapper loads. Only the cold path comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ocihooks.compiled.needs import need_of
+from ocihooks.compiled.plain import compile_pattern
+from ocihooks.compiled.ruleset import RuleSet
+from ocihooks.errors import Diagnostic
+from ocihooks.hooksd.config import When
+from ocihooks.hooksd.directories import Rule
+from ocihooks.hooksd.patterns import Pattern
+from ocihooks.settings import Settings
+
+
+def compile_rules(
+    rules: Iterable[Rule], settings: Settings, static: Sequence[tuple[str, str]], warnings: Iterable[Diagnostic] = ()
+) -> RuleSet:
+    """
+    The compiled form of *rules* under *settings*.
+
+    Args:
+        rules: In the order in which they run; those that can't match any container are left out.
+        static: Static hook files: (file, JSON text of its hooks object).
+        warnings: Findings that the log tells.
+    """
+    trust = settings.trust()
+    kept = [rule for rule in rules if rule.config is not None and _can_match(rule.when)]
+    return RuleSet(
+        rules=tuple(_rule(rule, settings) for rule in kept),
+        needs=tuple(need_of(rule.when) for rule in kept),
+        static=tuple(static),
+        hooks_dirs=settings.hooks_dirs,
+        prepend=settings.position == "prepend",
+        sandbox=settings.sandbox,
+        default_timeout=settings.default_timeout,
+        log=settings.log,
+        trusted_owners=tuple(sorted(trust.owners)),
+        trusted_groups=tuple(sorted(trust.groups)),
+        warnings=tuple(tuple(problem.to_json().values()) for problem in warnings),
+    )
+
+
+def _can_match(when: When) -> bool:
+    """Whether there is a container that *when* matches, or can't be decided for."""
+    conditions = (when.always, when.has_bind_mounts, when.annotations or None, when.commands or None)
+    if all(condition is None for condition in conditions):
+        return False
+    return when.any_of or (when.always is not False and when.has_bind_mounts is not False)
+
+
+def _rule(rule: Rule, settings: Settings) -> tuple[Any, ...]:
+    hook = rule.hook
+    return (
+        rule.name,
+        rule.file,
+        settings.policy(rule.name),
+        rule.stages,
+        _when(rule.when),
+        (hook.path, hook.args, hook.env, hook.timeout),
+    )
+
+
+def _when(when: When) -> tuple[Any, ...]:
+    annotations = None
+    if when.annotations is not None:
+        annotations = tuple((_pattern(key), _pattern(value)) for key, value in when.annotations)
+    commands = None if when.commands is None else tuple(_pattern(pattern) for pattern in when.commands)
+    return when.any_of, when.always, when.has_bind_mounts, annotations, commands
+
+
+def _pattern(pattern: Pattern) -> tuple[Any, str]:
+    return compile_pattern(pattern.source), pattern.source

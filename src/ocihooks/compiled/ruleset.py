@@ -1,0 +1,135 @@
+"""
+The rules and settings that the wrapper works with, whether fresh from the files or from the cache.
+
+All of it is plain tuples, lists and texts, since that is what the cached file holds; the rules that a container may
+match are unpacked into objects, the others are never looked at.
+"""
+
+from ocihooks.compiled.plain import Search
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocihooks.compiled.plain import CompiledPattern
+    from ocihooks.hooksd.matching import Container
+
+    CompiledRule = tuple[Any, ...]
+
+
+class CompiledWhen:
+    """The conditions of a rule; `ocihooks.When` documents them."""
+
+    __slots__ = ("always", "annotations", "any_of", "commands", "has_bind_mounts")
+
+    def __init__(self, members: "tuple[Any, ...]") -> None:
+        any_of, always, has_bind_mounts, annotations, commands = members
+        self.any_of: bool = any_of
+        self.always: bool | None = always
+        self.has_bind_mounts: bool | None = has_bind_mounts
+        self.annotations = None if annotations is None else [(_search(k), _search(v)) for k, v in annotations]
+        self.commands = None if commands is None else [_search(pattern) for pattern in commands]
+
+
+def _search(pattern: "tuple[CompiledPattern, str]") -> Search:
+    return Search(*pattern)
+
+
+class CompiledHook:
+    """The hook of a rule; `ocihooks.Hook` documents the attributes."""
+
+    __slots__ = ("args", "env", "path", "timeout")
+
+    def __init__(self, members: "tuple[Any, ...]") -> None:
+        self.path: str
+        self.args: tuple[str, ...] | None
+        self.env: tuple[str, ...] | None
+        self.timeout: int | None
+        self.path, self.args, self.env, self.timeout = members
+
+
+class CompiledRuleView:
+    """
+    One rule, unpacked.
+
+    Attributes:
+        name: File name.
+        file: Path.
+        policy: What to do if it matches and can't be used: fail, warn or ignore.
+    """
+
+    __slots__ = ("file", "hook", "name", "policy", "stages", "when")
+
+    def __init__(self, members: "CompiledRule") -> None:
+        self.name: str
+        self.file: str
+        self.policy: str
+        self.stages: tuple[str, ...]
+        self.name, self.file, self.policy, self.stages, when, hook = members
+        self.when = CompiledWhen(when)
+        self.hook = CompiledHook(hook)
+
+
+class RuleSet:
+    """
+    What the wrapper knows before it has seen a container.
+
+    Attributes:
+        rules: Compiled rules in the order in which they run; see `ocihooks.compiled.compile`.
+        needs: For each rule a text without which no container matches it, or "".
+        static: Static hook files: (file, JSON text of its hooks object).
+        hooks_dirs: Hooks directories, by which we know our own entries in a config.json.
+        prepend: Put added hooks in front.
+        sandbox: Give sandbox containers the hooks of rules.
+        default_timeout: Seconds for hooks whose rule sets none; None: no limit.
+        log: Log file; None: none.
+        trusted_owners: User ids that may own hook programs.
+        trusted_groups: Group ids that may write them.
+        warnings: Findings that the policy tolerates, as tuples of the members of a `Diagnostic`.
+    """
+
+    __slots__ = (
+        "default_timeout",
+        "hooks_dirs",
+        "log",
+        "needs",
+        "prepend",
+        "rules",
+        "sandbox",
+        "static",
+        "trusted_groups",
+        "trusted_owners",
+        "warnings",
+    )
+
+    default_timeout: int | None
+    hooks_dirs: tuple[str, ...]
+    log: str | None
+    needs: tuple[str, ...]
+    prepend: bool
+    rules: "tuple[CompiledRule, ...]"
+    sandbox: bool
+    static: tuple[tuple[str, str], ...]
+    trusted_groups: tuple[int, ...]
+    trusted_owners: tuple[int, ...]
+    warnings: "tuple[tuple[str | None, ...], ...]"
+
+    def __init__(self, **members: "Any") -> None:
+        for name in self.__slots__:
+            setattr(self, name, members[name])
+
+    def to_tuple(self) -> "tuple[Any, ...]":
+        """All of it, as the cached file holds it."""
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    @classmethod
+    def from_tuple(cls, members: "tuple[Any, ...]") -> "RuleSet":
+        """What `to_tuple` gave."""
+        return cls(**dict(zip(cls.__slots__, members, strict=True)))
+
+    def candidates(self, container: "Container") -> "list[CompiledRuleView]":
+        """The rules that may match *container*, in order; no other rule matches it or fails for it."""
+        if container.args is not None and not container.args:
+            return [CompiledRuleView(rule) for rule in self.rules]  # any rule with commands may be an error here
+        texts = "\n".join((*container.annotations, *container.annotations.values(), *(container.args or ())[:1]))
+        return [CompiledRuleView(self.rules[i]) for i, need in enumerate(self.needs) if need in texts]

@@ -1,0 +1,71 @@
+"""
+The launcher's data: when a create surely matches no rule, so that the wrapper in Python need not even start.
+
+Every rule must need a text that shows in config.json as it is, and none of these texts may be there. The texts come
+from `ocihooks.compiled.needs`; those that JSON could write in another way make the shortcut impossible.
+
+Format, all numbers in the machine's byte order: 16 bytes of magic; the FNV-1a checksum (64 bits) of all that follows;
+the number of sources and of texts (32 bits each); for each source its kind (32 bits: 0 missing, 1 identity, 2 whole),
+device, inode, mode, owner, group, size, time of content and of attributes (64 bits each), and its path; then the
+texts. A path or text is its length (32 bits), its bytes, and a NUL.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING
+
+from ocihooks.compiled.ruleset import RuleSet
+from ocihooks.injection import RULE_MARK
+from ocihooks.wrapper.rules import FILTER_STAGE
+
+if TYPE_CHECKING:
+    from ocihooks.compiled.sources import Seen, Snapshot
+
+MAGIC = b"ocihooks skip 1\0"
+
+_MISSING, _IDENTITY, _WHOLE = range(3)
+
+
+def texts_of(rules: RuleSet) -> tuple[str, ...] | None:
+    """
+    The texts of which a container must have one to be given anything, or None where that can't be said.
+
+    Our own mark is always among them: a bundle that is used again may have entries of rules that are gone.
+    """
+    if rules.static or rules.log is not None or any(FILTER_STAGE in rule[3] for rule in rules.rules):
+        return None
+    if not all(map(_is_written_as_it_is, rules.needs)):
+        return None
+    return tuple(dict.fromkeys((RULE_MARK, *rules.needs)))
+
+
+def _is_written_as_it_is(text: str) -> bool:
+    """Whether JSON has one way only to write *text*, besides the escapes that the launcher refuses to judge."""
+    return bool(text) and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+
+
+def encode(seen: Snapshot, texts: tuple[str, ...]) -> bytes:
+    """The bytes of the launcher's data."""
+    body = struct.pack("=II", len(seen), len(texts))
+    body += b"".join(_source(whole, then) + _text(os.fsencode(path)) for path, whole, then in seen)
+    body += b"".join(_text(text.encode()) for text in texts)
+    return MAGIC + struct.pack("=Q", _checksum(body)) + body
+
+
+def _source(whole: bool, then: Seen) -> bytes:
+    if then is None:
+        return struct.pack("=I8Q", _MISSING, *(0,) * 8)
+    return struct.pack("=I8Q", _WHOLE if whole else _IDENTITY, *then, *(0,) * (8 - len(then)))
+
+
+def _text(data: bytes) -> bytes:
+    return struct.pack("=I", len(data)) + data + b"\0"
+
+
+def _checksum(data: bytes) -> int:
+    total = 14695981039346656037
+    for byte in data:
+        total = (total ^ byte) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
+    return total

@@ -1,0 +1,237 @@
+"""The wrapper as an administrator installs it, in a directory of the test, and hooks that tell what they were given."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocihooks.install.install import Request, install
+from ocihooks.testing.bundles import MadeBundle
+from ocihooks.testing.configs import bind_mount
+from ocihooks.testing.runtimes import Call, PrivateRuntime
+
+ALWAYS: dict[str, Any] = {"always": True}
+
+FIXED_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The environment of hooks whose rule names none, as the documentation has it."""
+
+IN_CONTAINER = "/mnt"
+"""Where containers see the directory of the notes."""
+
+_OBSERVE = 'cat > "$1/$0.state"; env -0 > "$1/$0.environment"; pwd > "$1/$0.cwd"; echo "$0" >> "$1/order"'
+_OF_THE_SHELL = ("PWD", "OLDPWD", "SHLVL", "_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapper:
+    """
+    An installed wrapper.
+
+    Attributes:
+        script: What an engine would call.
+        runtime: The program that it becomes.
+        settings: Its settings file, which does not exist at first.
+        hooks_dirs: Two empty hooks directories; the second overrides the first.
+    """
+
+    script: Path
+    runtime: Path
+    settings: Path
+    hooks_dirs: tuple[Path, Path]
+
+    def write_rule(
+        self,
+        name: str,
+        *,
+        hook: Mapping[str, Any],
+        stages: Sequence[str] = ("createRuntime",),
+        when: Mapping[str, Any] | None = None,
+        directory: int = 0,
+        **members: Any,
+    ) -> Path:
+        """Write a rule of schema 1.0.0 that matches every container unless *when* is given."""
+        when = ALWAYS if when is None else when
+        rule = {"version": "1.0.0", "hook": dict(hook), "when": dict(when), "stages": list(stages), **members}
+        return self.write_file(name, json.dumps(rule), directory=directory)
+
+    def write_file(self, name: str, text: str | bytes, *, directory: int = 0) -> Path:
+        """Write any file to a hooks directory, whole at every instant."""
+        file = self.hooks_dirs[directory] / name
+        new = self.hooks_dirs[directory] / f".{name}.new"
+        new.write_bytes(text if isinstance(text, bytes) else text.encode())
+        new.chmod(0o644)
+        new.rename(file)
+        return file
+
+    def write_settings(self, text: str = "", **keys: Any) -> Path:
+        """Write the settings file: *keys* of the table ``[ocihooks]``, their underscores as hyphens, and *text*."""
+        lines = [f"{key.replace('_', '-')} = {json.dumps(value)}\n" for key, value in keys.items()]
+        self.settings.write_text(f"[ocihooks]\n{''.join(lines)}{text}")
+        self.settings.chmod(0o644)
+        return self.settings
+
+
+def install_wrapper(
+    directory: Path,
+    runtime: str | os.PathLike[str],
+    *,
+    python: str | None = None,
+    hooks_dirs_fixed: bool = True,
+    settings_fixed: bool = True,
+) -> Wrapper:
+    """
+    Install a wrapper in front of *runtime* below *directory*, with hooks directories and settings there, too.
+
+    Args:
+        python: Interpreter; None: the one that runs the tests.
+        hooks_dirs_fixed: Whether the installation names the hooks directories; else the settings have to.
+        settings_fixed: Whether it names the settings file.
+    """
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    hooks_dirs = (directory / "hooks.d", directory / "override.d")
+    for path in (*hooks_dirs, directory / "etc"):
+        path.mkdir(mode=0o755)
+    settings = directory / "etc/config.toml"
+    record = install(
+        Request(
+            prefix=str(directory / "prefix"),
+            runtime=str(runtime),
+            hooks_dirs=tuple(map(str, hooks_dirs)) if hooks_dirs_fixed else (),
+            settings=str(settings) if settings_fixed else None,
+            python=python,
+        )
+    )
+    return Wrapper(script=Path(record.script), runtime=Path(runtime), settings=settings, hooks_dirs=hooks_dirs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """
+    What an observing hook was given.
+
+    Attributes:
+        environment: Its environment by name, without what the shell adds that tells it.
+        state: The container's state.
+        cwd: Its working directory.
+    """
+
+    environment: Mapping[str, str]
+    state: Mapping[str, Any]
+    cwd: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """A directory that hooks write to, also those that run in a container which mounts it."""
+
+    directory: Path
+
+    def hook(self, label: str, *, in_container: bool = False, **members: Any) -> dict[str, Any]:
+        """A hook object without environment that notes what it was given under *label*, a word that is a file name."""
+        place = IN_CONTAINER if in_container else str(self.directory)
+        return {"path": "/bin/sh", "args": ["sh", "-c", _OBSERVE, label, place], **members}
+
+    @property
+    def mount(self) -> dict[str, Any]:
+        """The mount by which hooks in the container find the directory."""
+        return bind_mount(str(self.directory), IN_CONTAINER)
+
+    def order(self) -> list[str]:
+        """The labels of the hooks that ran, in order."""
+        file = self.directory / "order"
+        return file.read_text().split() if file.exists() else []
+
+    def read(self, label: str) -> Observation:
+        """What the hook of that label was given when it ran last."""
+        entries = (self.directory / f"{label}.environment").read_text(errors="surrogateescape").split("\0")[:-1]
+        environment = dict(entry.split("=", 1) for entry in entries)
+        return Observation(
+            environment={name: value for name, value in environment.items() if name not in _OF_THE_SHELL},
+            state=json.loads((self.directory / f"{label}.state").read_text()),
+            cwd=(self.directory / f"{label}.cwd").read_text().removesuffix("\n"),
+        )
+
+
+def make_notes(directory: Path, owner: tuple[int, int] | None = None) -> Notes:
+    """An empty directory for notes; *owner*: whom it shall belong to."""
+    directory.mkdir(mode=0o755)
+    if owner is not None:
+        os.chown(directory, *owner)
+    return Notes(directory=directory)
+
+
+def entries_of(bundle: MadeBundle, stage: str) -> list[dict[str, Any]]:
+    """The hooks of *stage* in a bundle's config.json."""
+    entries: list[dict[str, Any]] = (bundle.config().get("hooks") or {}).get(stage) or []
+    return entries
+
+
+def rules_of(bundle: MadeBundle, stage: str = "createRuntime") -> list[str | None]:
+    """For each hook of *stage* the name of the rule file that it was made from; None for those of others."""
+    return [_rule_of(entry) for entry in entries_of(bundle, stage)]
+
+
+def _rule_of(entry: Mapping[str, Any]) -> str | None:
+    files = [item.removeprefix("OCIHOOKS_RULE=") for item in entry.get("env", ()) if item.startswith("OCIHOOKS_RULE=")]
+    return os.path.basename(files[-1]) if files else None
+
+
+def litter(bundle: MadeBundle) -> list[str]:
+    """What lies in a bundle besides its config.json."""
+    return sorted(name for name in os.listdir(bundle.directory) if name != "config.json")
+
+
+def live(runtime: PrivateRuntime, bundle: MadeBundle, program: Path | None = None) -> tuple[Call, int]:
+    """
+    Create, start and delete a container, each call through *program*, and wait for its end in between.
+
+    Returns:
+        The call of create, and the pid that the container had on the host.
+    """
+    container_id = runtime.new_id()
+    created = runtime.create(bundle, container_id, program=program)
+    assert created.status == 0, created
+    state = runtime.state(container_id)
+    assert state is not None
+    started = runtime.start(container_id, program=program)
+    assert started.status == 0, started
+    runtime.wait_for_status(container_id, "stopped")
+    deleted = runtime.delete(container_id, program=program)
+    assert deleted.status == 0, deleted
+    return created, int(state["pid"])
+
+
+def assert_refused(call: Call, *fragments: str, program: str = "ocihooks-runtime") -> None:
+    """The wrapper failed with status 1 and one clear message on standard error that has all *fragments*."""
+    assert call.status == 1, call
+    assert call.stdout == "", call
+    lines = call.stderr.splitlines()
+    assert lines, call
+    assert all(line.startswith((f"{program}: ", "hint: ")) for line in lines), call
+    assert "; container not created" in call.stderr, call
+    assert not any(word in call.stderr for word in ("Traceback", "internal error")), call
+    assert "no such file or directory" not in call.stderr.lower(), call
+    for fragment in fragments:
+        assert fragment in call.stderr, call
+
+
+def package_places() -> Iterable[Path]:
+    """Where the wrapper's code lies."""
+    import ocihooks
+
+    return (Path(ocihooks.__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")))
+
+
+def python_for(candidates: Iterable[str]) -> str | None:
+    """The first of *candidates* that everybody can execute; None: there is none."""
+    for candidate in (sys.executable, *candidates):
+        path = Path(candidate).resolve()
+        if path.exists() and all(parent.stat().st_mode & 0o001 for parent in (path, *path.parents)):
+            return str(path)
+    return None

@@ -1,0 +1,438 @@
+"""
+Hooks that misbehave: each is over, with all of its descendants, within a second of its timeout, and leaves nothing.
+
+Survivors are found by a variable that only the hook and its descendants have in their environment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.execution import descendants, keeper
+from ocihooks.execution.errors import HookFailedError, HookNotRunnableError, HookRunError, HookTimeoutError
+from ocihooks.execution.result import HookResult
+from ocihooks.execution.runner import run_hook
+from ocihooks.spec.hook import Hook
+
+STATE = b"x" * 1_000_000
+TIMEOUT_S = 0.5
+"""For the hooks that never end; the others have all the time they want."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A program and what has to become of it; *status* None: unknown."""
+
+    program: tuple[str, ...]
+    error: type[HookRunError] | None
+    status: int | None
+
+
+def sh(script: str) -> tuple[str, ...]:
+    return ("/bin/sh", "-c", script)
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", "-c", code)
+
+
+DAEMON = """
+import os, time
+if os.fork(): END
+os.setsid()
+if os.fork(): os._exit(0)
+for fd in range(3): os.close(fd)
+time.sleep(60)
+"""
+"""Forks twice, leaves session and group, and closes its streams; END is what the hook itself does."""
+
+SESSIONS = """
+import os, time
+for _ in range(40):
+    if os.fork(): break
+    os.setsid()
+time.sleep(60)
+"""
+"""Forty generations, each in a session of its own."""
+
+CHAIN = """
+import os
+while True:
+    if os.fork(): os._exit(0)
+    os.setsid()
+"""
+"""Each generation lives for a millisecond and leaves the session of the one before."""
+
+CASES = {
+    "ignores-term": Case(
+        program=sh("trap '' TERM INT HUP; while :; do sleep 60; done"), error=HookTimeoutError, status=-9
+    ),
+    "stops-itself": Case(program=sh("kill -STOP $$"), error=HookTimeoutError, status=-9),
+    "forks-50": Case(program=sh("for i in $(seq 50); do sleep 60 & done; wait"), error=HookTimeoutError, status=-9),
+    "daemonises": Case(program=python(DAEMON.replace("END", "time.sleep(60)")), error=HookTimeoutError, status=-9),
+    "daemonises-and-fails": Case(
+        program=python(DAEMON.replace("END", "time.sleep(0.3); os._exit(3)")), error=HookFailedError, status=3
+    ),
+    "new-sessions": Case(program=python(SESSIONS), error=HookTimeoutError, status=-9),
+    "fork-chain": Case(program=python(CHAIN), error=HookTimeoutError, status=0),
+    "holds-the-pipe": Case(program=sh("sleep 60 & exit 0"), error=HookTimeoutError, status=0),
+    "late": Case(program=sh("sleep 60 & exit 3"), error=HookTimeoutError, status=3),
+    "late-in-silence": Case(program=sh("sleep 60 >/dev/null 2>&1 & exit 3"), error=HookFailedError, status=3),
+    "never-reads": Case(program=sh("sleep 60"), error=HookTimeoutError, status=-9),
+    "never-reads-and-succeeds": Case(program=sh("exit 0"), error=None, status=0),
+    "100-megabytes": Case(program=sh("head -c 100000000 /dev/zero"), error=None, status=0),
+    "endless-output": Case(program=sh("while :; do echo y; done"), error=HookTimeoutError, status=-9),
+    "endless-both": Case(program=sh("cat /dev/zero & cat /dev/zero >&2"), error=HookTimeoutError, status=-9),
+    "dies-by-signal": Case(program=sh("ulimit -c 0; kill -ABRT $$"), error=HookFailedError, status=-6),
+    "kills-its-group": Case(program=sh("sleep 60 & kill -KILL 0"), error=HookFailedError, status=-9),
+    "missing": Case(program=("/no/such",), error=HookNotRunnableError, status=None),
+    "kills-its-parent": Case(program=sh("sleep 60 & kill -KILL $PPID; sleep 60"), error=HookFailedError, status=None),
+    "stops-its-parent": Case(program=sh("kill -STOP $PPID; sleep 60"), error=HookTimeoutError, status=None),
+}
+
+
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """A variable for the environment of the hook; whoever has it at the end of the test is a survivor."""
+    entry = f"OCIHOOKS_TEST={uuid.uuid4().hex}"
+    yield entry
+    survivors = marked(entry)
+    for pid in survivors:
+        os.kill(pid, 9)
+    assert not survivors
+
+
+@pytest.fixture
+def need_root(unavailable: Callable[[OCIHooksError], None]) -> None:
+    """For tests that become another user or make namespaces."""
+    if os.geteuid() != 0:
+        unavailable(UnavailableError("needs root"))
+
+
+def marked(entry: str) -> list[int]:
+    """Live processes that have *entry* in their environment."""
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and has(path, entry)]
+
+
+def has(process: Path, entry: str) -> bool:
+    try:
+        return entry.encode() in (process / "environ").read_bytes().split(b"\0") and not is_zombie(process)
+    except OSError:
+        return False
+
+
+def is_zombie(process: Path) -> bool:
+    return (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """Neither descriptors nor children are more than before."""
+    before = belongings()
+    yield
+    assert belongings() == before
+
+
+def belongings() -> tuple[list[str], str]:
+    return os.listdir("/proc/self/fd"), Path("/proc/thread-self/children").read_text()
+
+
+def run(program: tuple[str, ...], mark: str, timeout_s: float = TIMEOUT_S) -> HookResult:
+    hook = Hook(path=program[0], args=program, env=("PATH=/usr/bin:/bin", mark))
+    return run_hook(hook, STATE, timeout_s=timeout_s, output_limit=65536)
+
+
+def result_or_error(program: tuple[str, ...], mark: str, timeout_s: float) -> HookResult | HookRunError:
+    try:
+        return run(program, mark, timeout_s)
+    except HookRunError as error:
+        return error
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_misbehaving_hook_is_over_in_time_and_leaves_nothing(case: Case, mark: str) -> None:
+    """Whatever a hook does, it's over within its timeout and a second, without survivors, zombies or descriptors."""
+    timeout_s = TIMEOUT_S if case.error is HookTimeoutError else 20
+    with nothing_left():
+        started = time.monotonic()
+        outcome = result_or_error(case.program, mark, timeout_s)
+        assert time.monotonic() - started < timeout_s + 1
+        assert marked(mark) == []
+    if isinstance(outcome, HookRunError):
+        assert type(outcome) is case.error
+        assert (outcome.result.status if outcome.result else None) == case.status
+    else:
+        assert (case.error, case.status) == (None, outcome.status)
+
+
+def test_all_fifty_children_are_counted(mark: str) -> None:
+    """The number of killed processes includes the hook and every child."""
+    with pytest.raises(HookTimeoutError) as caught:
+        run(CASES["forks-50"].program, mark, timeout_s=2)
+    assert caught.value.result is not None
+    assert caught.value.result.killed == 51
+
+
+SETUP = """
+import os, resource, signal, sys, time
+from ocihooks.execution.runner import run_hook
+from ocihooks.spec.hook import Hook
+def sh(script, *env): return Hook(path="/bin/sh", args=("sh", "-c", script), env=("PATH=/usr/bin:/bin", *env))
+"""
+
+
+def in_a_fresh_interpreter(code: str, *, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run *code* in a process of its own, with what `SETUP` makes."""
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", SETUP + code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_output_does_not_fill_memory(mark: str) -> None:
+    """A hundred megabytes of output cost less than ten of memory."""
+    done = in_a_fresh_interpreter(f"""
+run_hook(sh("exit 0"), b"", output_limit=65536)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run_hook(sh("head -c 100000000 /dev/zero", {mark!r}), b"", output_limit=65536)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+""")
+    assert int(done.stdout) < 10_000, done.stderr
+
+
+def start_caller(code: str, mark: str) -> subprocess.Popen[str]:
+    """A caller in a process of its own, which runs a HOOK with *mark* that sleeps; returns when the hook runs."""
+    caller = subprocess.Popen(
+        [sys.executable, "-c", SETUP + code.replace("HOOK", f"sh('sleep 60 & sleep 60; :', {mark!r})")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: len(marked(mark)) == 3)
+    return caller
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_hook_does_not_outlive_a_caller_that_is_killed(mark: str) -> None:
+    """When the caller dies by SIGKILL the hook and its children are killed, though nobody asked for it."""
+    with start_caller("run_hook(HOOK, b'')", mark) as caller:
+        caller.kill()
+        wait_until(lambda: not marked(mark))
+
+
+def test_interrupt_from_the_keyboard_kills_the_hook(mark: str) -> None:
+    """Ctrl-C in the caller ends the hook and its children before the exception goes on."""
+    code = "try: run_hook(HOOK, b'')\nexcept KeyboardInterrupt: print('interrupted', flush=True); sys.stdin.read()"
+    with start_caller(code, mark) as caller:
+        caller.send_signal(2)
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "interrupted\n"
+        assert marked(mark) == []
+        caller.kill()
+
+
+def test_caller_without_standard_streams() -> None:
+    """A caller that has closed its three standard descriptors gets and gives the same bytes."""
+    done = in_a_fresh_interpreter("""
+out = os.dup(1)
+for fd in range(3): os.close(fd)
+result = run_hook(sh("cat; echo err >&2"), b"in", cwd="/", timeout_s=20)
+os.write(out, result.stdout + result.stderr)
+""")
+    assert (done.stdout, done.stderr) == ("inerr\n", "")
+
+
+def test_caller_that_lets_sigpipe_kill_it() -> None:
+    """A hook that does not read can't kill a caller whose SIGPIPE is at its default, and the default stays."""
+    done = in_a_fresh_interpreter("""
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+result = run_hook(sh("exec <&-; exec sleep 0.2"), bytes(1_000_000))
+is_default = signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL
+print(result.status, is_default, signal.SIGPIPE in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+""")
+    assert (done.stdout, done.returncode) == ("0 True False\n", 0), done.stderr
+
+
+def test_caller_that_ignores_sigchld() -> None:
+    """A caller that has its children reaped by the kernel gets the status all the same."""
+    done = in_a_fresh_interpreter("""
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for script in ("exit 0", "exit 7"):
+    try: print(run_hook(sh(script), b"").status)
+    except Exception as error: print(error.result.status)
+""")
+    assert done.stdout == "0\n7\n", done.stderr
+
+
+def test_caller_without_descriptors_left() -> None:
+    """When there are no descriptors to be had the hook is not started, none is lost, and the message says why."""
+    done = in_a_fresh_interpreter("""
+resource.setrlimit(resource.RLIMIT_NOFILE, (14, 14))
+before = os.listdir("/proc/self/fd")
+for spare in range(14 - len(before), -1, -1):
+    held = [os.open("/dev/null", os.O_RDONLY) for _ in range(spare)]
+    try: print(run_hook(Hook(path="/bin/true"), b"", cwd="/").status)
+    except Exception as error: print(type(error).__name__, error.message)
+    for fd in held: os.close(fd)
+    assert os.listdir("/proc/self/fd") == before
+""")
+    lines = done.stdout.splitlines()
+    refused = "HookNotRunnableError not started: no process for it: Too many open files"
+    assert set(lines) <= {"0", refused, refused.replace("no process for it", "can't change to its working directory")}
+    assert refused in lines
+    assert (lines[-1], done.returncode) == ("0", 0), done.stderr
+
+
+def test_caller_without_processes_left(need_root: None) -> None:
+    """When no process can be made the hook counts as not started, whichever fork it was."""
+    done = in_a_fresh_interpreter("""
+os.setuid(54321)
+for most in (1, 2):
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, 2))
+    try: run_hook(Hook(path="/bin/true"), b"")
+    except Exception as error: print(type(error).__name__, error.message)
+""")
+    refused = "HookNotRunnableError not started: no process for it: Resource temporarily unavailable"
+    assert done.stdout.splitlines() == [refused] * 2, done.stderr
+
+
+UNUSABLE_PROC = {
+    "missing": ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"),
+    "of-another-pid-namespace": ("unshare", "--pid", "--fork", "--kill-child"),
+}
+
+
+@pytest.mark.parametrize("prefix", UNUSABLE_PROC.values(), ids=UNUSABLE_PROC)
+def test_without_usable_proc_the_hooks_group_is_killed(prefix: tuple[str, ...], mark: str, need_root: None) -> None:
+    """Where /proc can't tell who descends from whom, the hook and all of its group still end in time."""
+    done = in_a_fresh_interpreter(
+        f"""
+try: run_hook(sh("sleep 60 & sleep 60; :", {mark!r}), b"", timeout_s=0.5)
+except Exception as error: print(type(error).__name__, error.result.status)
+""",
+        prefix=prefix,
+    )
+    assert done.stdout == "HookTimeoutError -9\n", done.stderr
+    assert marked(mark) == []
+
+
+def test_kernel_without_lists_of_children(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel keeps no list of children, the keeper finds them by reading all of /proc."""
+    monkeypatch.setattr(descendants, "_CHILDREN", "/proc/no/such")
+    with pytest.raises(HookTimeoutError):
+        run(CASES["new-sessions"].program, mark)
+    assert marked(mark) == []
+
+
+def test_other_children_of_the_caller_are_left_alone(mark: str) -> None:
+    """Killing a hook's descendants does not touch what the caller itself had started, in whatever session."""
+    with (
+        subprocess.Popen(["sleep", "60"]) as same,
+        subprocess.Popen(["sleep", "60"], start_new_session=True) as other,
+    ):
+        with pytest.raises(HookTimeoutError):
+            run(CASES["daemonises"].program, mark)
+        assert (same.poll(), other.poll()) == (None, None)
+        same.kill()
+        other.kill()
+
+
+def test_caller_stays_a_subreaper_or_not() -> None:
+    """The caller adopts nobody's orphans afterwards unless it did before."""
+    libc = keeper._LIBC
+    get, put = 37, 36
+    for wanted in (0, 1, 0):
+        libc.prctl(put, wanted, 0, 0, 0)
+        run_hook(Hook(path="/bin/true"), b"")
+        value = ctypes.c_int(-1)
+        libc.prctl(get, ctypes.byref(value), 0, 0, 0)
+        assert value.value == wanted
+
+
+def test_many_threads_run_hooks_at_once(mark: str) -> None:
+    """Hooks that run at the same time get their own state back, and one's failure does not end another."""
+    wrong: list[object] = []
+
+    def work(number: int) -> None:
+        for turn in range(8):
+            state = f"{number}.{turn}" * 5000
+            script = f"/bin/cat; exit {turn % 2}"
+            outcome = None
+            try:
+                outcome = run_hook(Hook(path="/bin/sh", args=("sh", "-c", script), env=(mark,)), state)
+            except HookFailedError as error:
+                outcome = error.result
+            if outcome is None or (outcome.status, outcome.stdout) != (turn % 2, state.encode()):
+                wrong.append((number, turn, outcome))
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(6)]
+    with nothing_left():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def soak(runs: int) -> None:
+    hooks = [
+        (Hook(path="/bin/true"), None),
+        (Hook(path="/no/such"), HookNotRunnableError),
+        (Hook(path="/bin/false"), HookFailedError),
+        (Hook(path="/bin/sh", args=("sh", "-c", "/bin/sleep 0.01 >/dev/null 2>&1 & exit 0")), None),
+        (Hook(path="/bin/sh", args=("sh", "-c", "/bin/sleep 9 >/dev/null 2>&1 & exit 1")), HookFailedError),
+    ]
+    for number in range(runs):
+        hook, error = hooks[number % len(hooks)]
+        try:
+            run_hook(hook, b"x" * 1000)
+            assert error is None
+        except HookRunError as raised:
+            assert type(raised) is error  # noqa: PT017
+
+
+def resident_kib() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def test_hundreds_of_runs_leave_neither_descriptors_nor_zombies() -> None:
+    """Two hundred hooks, good and bad, cost no descriptor, no zombie and no memory that stays."""
+    soak(20)
+    memory = resident_kib()
+    with nothing_left():
+        soak(200)
+    assert resident_kib() - memory < 5 * 1024
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs_leave_nothing() -> None:
+    """Ten thousand hooks cost no descriptor, no zombie and less than five megabytes."""
+    soak(100)
+    memory = resident_kib()
+    with nothing_left():
+        soak(10_000)
+    assert resident_kib() - memory < 5 * 1024
