@@ -117,6 +117,12 @@ class Diagnostic:
             hint=self.hint or hint,
         )
 
+    @classmethod
+    def from_members(cls, members: "tuple[str | None, ...]") -> "Diagnostic":
+        """The diagnostic whose `to_json` had these values."""
+        severity, code, file, pointer, message, hint = members
+        return cls(message or "", code=code or "", severity=severity or ERROR, file=file, pointer=pointer, hint=hint)
+
     def to_json(self) -> dict[str, str | None]:
         """The members that ``--json`` output shows, None where unknown."""
         return {name: getattr(self, name) for name in ("severity", "code", "file", "pointer", "message", "hint")}

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 STAGES = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
+FILTER_STAGE = "precreate"
+"""The extension stage whose hooks rewrite config.json before the container is created."""
+
 RULE_MARK = "OCIHOOKS_RULE="
 STAGE_MARK = "OCIHOOKS_STAGE="
 

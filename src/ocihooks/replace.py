@@ -35,38 +35,34 @@ def replace_file(
         mode: Permission bits of a new file; those of an existing one are kept.
 
     Raises:
-        ReplaceError: Nothing was changed; the error tells why.
+        ReplaceError: Nothing was changed, unless the code is ``not_durable``; the error tells why.
     """
     target = os.path.realpath(path)
-    directory, name = os.path.split(target)
     try:
-        parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        parent = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _refused(path, error) from None
     try:
-        _replace_in(parent, name, path, data, expected=expected, durable=durable, mode=mode)
+        _replace_in(parent, target, path, data, expected=expected, durable=durable, mode=mode)
     finally:
-        os.close(parent)
+        _close(parent)
 
 
 def _replace_in(
-    parent: int, name: str, path: str, data: bytes, *, expected: "Signature | None", durable: bool, mode: int
+    parent: int, target: str, path: str, data: bytes, *, expected: "Signature | None", durable: bool, mode: int
 ) -> None:
+    name = os.path.basename(target)
     prefix = f".{name}.ocihooks-"
-    temporary = f"{prefix}{os.getpid()}"
+    temporary = f"{prefix}{os.getpid()}-{os.urandom(8).hex()}"  # threads and other pid namespaces have their own
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         old = _old(parent, name, path, expected)
-        fd = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent
-        )
-    except FileExistsError:
-        os.unlink(temporary, dir_fd=parent)  # left by a process of the same number that was killed
-        return _replace_in(parent, name, path, data, expected=expected, durable=durable, mode=mode)
+        fd = os.open(temporary, flags, 0o600, dir_fd=parent)
     except OSError as error:
         raise _refused(path, error) from None
     try:
         try:
-            _fill(fd, data, old, mode, f"/proc/self/fd/{parent}/{name}")
+            _fill(fd, data, old, mode, target)
             if durable:
                 os.fsync(fd)
         finally:
@@ -79,10 +75,9 @@ def _replace_in(
     except BaseException:
         _unlink(temporary, parent)
         raise
-    if durable:
-        os.fsync(parent)
     _sweep(parent, prefix)
-    return None
+    if durable:
+        _sync_directory(parent, path)
 
 
 def _old(parent: int, name: str, path: str, expected: "Signature | None") -> "os.stat_result | None":
@@ -93,7 +88,9 @@ def _old(parent: int, name: str, path: str, expected: "Signature | None") -> "os
             return None
         raise ReplaceError("was removed meanwhile", code="changed_meanwhile", file=path, hint="try again") from None
     if status.st_mode & 0o170000 != _REGULAR:
-        raise ReplaceError("expected a regular file", code="not_replaced", file=path)
+        raise ReplaceError(
+            "expected a regular file", code="not_replaced", file=path, hint="move what is there out of the way"
+        )
     if expected is not None and signature(status) != expected:
         raise ReplaceError(
             "was changed by somebody else meanwhile", code="changed_meanwhile", file=path, hint="try again"
@@ -108,18 +105,36 @@ def _fill(fd: int, data: bytes, old: "os.stat_result | None", mode: int, old_pat
     if old is None:
         os.fchmod(fd, mode)
         return
-    if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+    new = os.fstat(fd)  # a directory with the setgid bit gives it another group than the process has
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
         os.fchown(fd, old.st_uid, old.st_gid)
     os.fchmod(fd, old.st_mode & 0o7777)
-    for name in _attributes(old_path):
-        os.setxattr(fd, name, os.getxattr(old_path, name))
+    _copy_attributes(fd, old_path)
 
 
-def _attributes(path: str) -> "list[str]":
+def _copy_attributes(fd: int, old_path: str) -> None:
+    """Give the file the attributes of the old one, label and access list among them, and no others."""
+    wanted = {name: os.getxattr(old_path, name) for name in _attributes(old_path)}
+    inherited = {name: os.getxattr(fd, name) for name in _attributes(fd)}
+    for name in inherited.keys() - wanted.keys():
+        os.removexattr(fd, name)
+    for name, value in wanted.items():
+        if inherited.get(name) != value:
+            os.setxattr(fd, name, value)
+
+
+def _attributes(path: "str | int") -> "list[str]":
     try:
         return os.listxattr(path)
     except OSError:  # the file system has none
         return []
+
+
+def _close(directory: int) -> None:
+    try:
+        os.close(directory)
+    except OSError:  # nothing was written through it
+        pass
 
 
 def _unlink(name: str, parent: int) -> None:
@@ -131,17 +146,38 @@ def _unlink(name: str, parent: int) -> None:
 
 def _sweep(parent: int, prefix: str) -> None:
     """Remove what killed processes left; their numbers are in the names."""
-    for name in os.listdir(parent):
-        if name.startswith(prefix) and not os.path.exists(f"/proc/{name[len(prefix) :]}"):
+    try:
+        names = os.listdir(parent) if os.path.exists("/proc/self") else []  # without /proc nobody seems to live
+    except OSError:  # the next one may do it
+        return
+    for name in names:
+        process = name[len(prefix) :].partition("-")[0]
+        if name.startswith(prefix) and process.isdigit() and not os.path.exists(f"/proc/{process}"):
             _unlink(name, parent)
+
+
+def _sync_directory(parent: int, path: str) -> None:
+    import errno
+
+    try:
+        os.fsync(parent)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # the file system has no such thing
+            return
+        message = f"was replaced, but may be the old one again after a power loss: {os_reason(error)}"
+        raise ReplaceError(message, code="not_durable", file=path, hint="look at the disk, then do it again") from None
 
 
 def _refused(path: str, error: OSError) -> ReplaceError:
     import errno
 
     hints = {
+        errno.EACCES: "do it as root, or as the owner of its directory",
+        errno.EPERM: "look for an immutable attribute with lsattr",
         errno.EBUSY: "something is mounted on the file; unmount it",
-        errno.EROFS: "the file system is mounted read-only",
+        errno.ENOENT: "make its directory",
+        errno.ENOTDIR: "name a file whose path leads through directories",
+        errno.EROFS: "mount the file system for writing",
         errno.ENOSPC: "free some space",
         errno.EDQUOT: "free some of the quota",
     }

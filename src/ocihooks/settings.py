@@ -6,7 +6,6 @@ Format: TOML; see ocihooks-settings(5).
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +13,11 @@ from typing import Any, Literal
 
 from ocihooks.errors import Diagnostic, SettingsError, quoted
 from ocihooks.hooksd.directories import DEFAULT_DIR, OVERRIDE_DIR
+from ocihooks.places import SETTINGS_FILE, settings_file
 from ocihooks.spec.members import json_type
-from ocihooks.trust import Trust, explained, in_user_namespace, read_trusted, trust_here
+from ocihooks.trust import Trust, explained, read_trusted, trust_here
 
-DEFAULT_FILE = "/etc/ocihooks/config.toml"
+DEFAULT_FILE = SETTINGS_FILE
 TABLE = "ocihooks"
 
 Policy = Literal["fail", "warn", "ignore"]
@@ -42,6 +42,7 @@ class Settings:
     default_timeout: int | None = None
     log: str | None = None
     trusted_groups: tuple[int, ...] = ()
+    shortcut: bool = True
     rules: Mapping[str, Policy] = field(default_factory=dict)
 
     def policy(self, rule: str) -> Policy:
@@ -158,6 +159,12 @@ KEYS: dict[str, Key] = {
         meaning="A file that gets one JSON line per container: which rules went into it, or why it was refused.",
         read=_absolute_path,
     ),
+    "shortcut": Key(
+        expected="true or false",
+        default="true",
+        meaning="Whether the launcher may start the runtime at once for containers that surely match no rule.",
+        read=_boolean,
+    ),
     "trusted-groups": Key(
         expected="an array of group ids",
         default="[]",
@@ -180,10 +187,7 @@ RULE_KEYS: dict[str, Key] = {
 
 def default_file(environ: Mapping[str, str]) -> str:
     """Where the settings are when nobody says: rootless users have a file of their own, if they made one."""
-    home = environ.get("XDG_CONFIG_HOME", "")
-    rootless = os.geteuid() != 0 or in_user_namespace()
-    own = os.path.join(home, "ocihooks", "config.toml")
-    return own if rootless and home.startswith("/") and os.path.exists(own) else DEFAULT_FILE
+    return settings_file(environ)
 
 
 def read_settings(file: str) -> Settings:

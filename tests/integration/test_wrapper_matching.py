@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.wrappers import ALWAYS, Notes, Wrapper, assert_refused, entries_of, rules_of
 
 from ocihooks.testing.bundles import MadeBundle, make_rootfs
 from ocihooks.testing.configs import bind_mount
 from ocihooks.testing.runtimes import PrivateRuntime
-from tests.integration.wrappers import ALWAYS, Notes, Wrapper, assert_refused, entries_of, rules_of
 
 pytestmark = pytest.mark.runtime
 
@@ -99,7 +99,11 @@ def test_no_match(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> No
     content = bundle.config_path.read_bytes()
     assert runtime.run_container(bundle, program=wrapper.script).status == 0
     after = bundle.config_path.stat()
-    assert (after.st_ino, after.st_mtime_ns, after.st_ctime_ns) == (before.st_ino, before.st_mtime_ns, before.st_ctime_ns)
+    assert (after.st_ino, after.st_mtime_ns, after.st_ctime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+    )
     assert bundle.config_path.read_bytes() == content
     assert notes.order() == []
 
@@ -153,7 +157,11 @@ def test_override_directory(runtime: PrivateRuntime, wrapper: Wrapper, notes: No
     wrapper.write_rule("c.json", hook=notes.hook("c-second"), stages=[], directory=1)
     wrapper.write_rule("C.json", hook=notes.hook("other-case"), directory=1)
     bundle = run(runtime, wrapper)
-    assert notes.order() == ["other-case", "a-second", "d-first"] or notes.order() == ["a-second", "other-case", "d-first"]
+    assert notes.order() == ["other-case", "a-second", "d-first"] or notes.order() == [
+        "a-second",
+        "other-case",
+        "d-first",
+    ]
     assert rules_of(bundle) == ["a.json", "C.json", "d.json"]
 
 
@@ -178,7 +186,7 @@ def test_broken_file_that_is_overridden(runtime: PrivateRuntime, wrapper: Wrappe
 
 
 def test_order(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
-    """Hooks run by file name, letters lower-cased, whatever directory they come from; prestart counts as createRuntime."""
+    """Hooks run by file name, letters lower-cased, whatever their directory; prestart counts as createRuntime."""
     names = {"10-b": 1, "9-a": 0, "B": 1, "a": 0, "_": 1, "c": 0}
     for name, directory in names.items():
         stage = "prestart" if name in ("B", "9-a") else "createRuntime"
@@ -190,7 +198,7 @@ def test_order(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
 
 
 def test_old_schema(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
-    """Files of schema 0.1.0, also without a version: any condition is enough, and hooks run without env of their own."""
+    """Files of schema 0.1.0, with and without a version: any condition is enough, and the command is their own."""
     hook = notes.hook("x")
     for name, conditions in {
         "a-command": {"cmds": ["true"], "annotations": ["nothing"]},
@@ -281,7 +289,7 @@ def test_other_containers_of_pods(runtime: PrivateRuntime, wrapper: Wrapper, not
 
 
 def test_kill_switch(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
-    """While the kill switch is on, containers start without our hooks even if everything is broken; then with them again."""
+    """While the kill switch is on, containers start without our hooks, even if everything is broken."""
     wrapper.write_rule("a.json", hook=notes.hook("a"))
     wrapper.settings.write_text("broken [")
     wrapper.write_file("b.json", "broken {")

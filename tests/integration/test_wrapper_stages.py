@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.integration.wrappers import FIXED_PATH, Notes, Wrapper, entries_of, litter, live
 
 from ocihooks.spec.stage import STAGES
 from ocihooks.testing.runtimes import PrivateRuntime
-from tests.integration.wrappers import FIXED_PATH, Notes, Wrapper, entries_of, live, litter
 
 pytestmark = pytest.mark.runtime
 
@@ -71,9 +71,7 @@ def test_control_of_the_environment(runtime: PrivateRuntime, notes: Notes) -> No
     """Why our env matters: a createContainer hook without one runs with the container's LD_PRELOAD on runc 1.1."""
     if runtime.name == "runc" and not runtime.version.startswith("1.1."):
         pytest.skip(f"recorded for runc 1.1 and crun, this is runc {runtime.version}")
-    bundle = runtime.make_bundle(
-        hooks={"createContainer": [notes.hook("naked")]}, env=["PATH=/usr/bin:/bin", PRELOAD]
-    )
+    bundle = runtime.make_bundle(hooks={"createContainer": [notes.hook("naked")]}, env=["PATH=/usr/bin:/bin", PRELOAD])
     live(runtime, bundle)
     assert ("LD_PRELOAD" in notes.read("naked").environment) == (runtime.name == "runc")
 
@@ -107,10 +105,12 @@ def test_what_is_written(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes
 
 
 def test_other_bytes_stay(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
-    """Only the bytes of hooks change: odd spacing, unknown members, escapes, order and numbers stay; so do mode and owner."""
+    """Only the bytes of hooks change: spaces, unknown members, escapes, numbers and the file's mode stay."""
     wrapper.write_rule("a.json", hook={"path": "/bin/true"})
     bundle = runtime.make_bundle()
-    text = json.dumps(bundle.config(), indent=3).replace('"ociVersion"', '"x-unknown": [1e400, 0.10, "\\u00e4\\/"],\n"ociVersion"')
+    text = json.dumps(bundle.config(), indent=3).replace(
+        '"ociVersion"', '"x-unknown": [1e400, 0.10, "\\u00e4\\/"],\n"ociVersion"'
+    )
     bundle.write_config(text.encode())
     bundle.config_path.chmod(0o640)
     assert runtime.run_container(bundle, program=wrapper.script).status == 0
@@ -159,7 +159,7 @@ def test_default_timeout(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
 
 
 def test_failing_hook(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
-    """A hook that fails: the caller gets the runtime's own words and status, as from the runtime without the wrapper."""
+    """A hook that fails: the caller gets the runtime's own words and status, as without the wrapper."""
     hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo refused >&2; exit 7"]}
     wrapper.write_rule("a.json", hook=hook)
     bundle = runtime.make_bundle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +15,13 @@ from typing import Any
 from ocihooks.install.install import Request, install
 from ocihooks.testing.bundles import MadeBundle
 from ocihooks.testing.configs import bind_mount
+from ocihooks.testing.fake import FakeRuntime
 from ocihooks.testing.runtimes import Call, PrivateRuntime
 
 ALWAYS: dict[str, Any] = {"always": True}
+
+PROGRAM = "ocihooks-runtime"
+"""The name under which tests install the wrapper: the default."""
 
 FIXED_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The environment of hooks whose rule names none, as the documentation has it."""
@@ -108,6 +113,33 @@ def install_wrapper(
         )
     )
     return Wrapper(script=Path(record.script), runtime=Path(runtime), settings=settings, hooks_dirs=hooks_dirs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulated:
+    """
+    A wrapper in front of a fake runtime, with a bundle for it.
+
+    Attributes:
+        directory: A directory of the test, which holds all of it.
+    """
+
+    wrapper: Wrapper
+    fake: FakeRuntime
+    bundle: MadeBundle
+    directory: Path
+
+    def call(
+        self, *words: str, script: Path | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Call the wrapper, or *script* in its place; *options* as for ``subprocess.run``."""
+        command = [script or self.wrapper.script, *words]
+        settings: dict[str, Any] = {"env": {"PATH": os.defpath}, "stdin": subprocess.DEVNULL, "cwd": self.directory}
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **settings | options)
+
+    def create(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Let it create a container, with *words* as global options."""
+        return self.call(*words, "create", "--bundle", str(self.bundle.directory), "c1", **options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,18 +239,29 @@ def live(runtime: PrivateRuntime, bundle: MadeBundle, program: Path | None = Non
     return created, int(state["pid"])
 
 
-def assert_refused(call: Call, *fragments: str, program: str = "ocihooks-runtime") -> None:
-    """The wrapper failed with status 1 and one clear message on standard error that has all *fragments*."""
-    assert call.status == 1, call
-    assert call.stdout == "", call
+def assert_refused(call: Call | subprocess.CompletedProcess[str], *fragments: str) -> None:
+    """The wrapper failed with status 1 and a clear message on standard error that has all *fragments*."""
+    status = call.status if isinstance(call, Call) else call.returncode
+    assert (status, call.stdout) == (1, ""), call
     lines = call.stderr.splitlines()
     assert lines, call
-    assert all(line.startswith((f"{program}: ", "hint: ")) for line in lines), call
-    assert "; container not created" in call.stderr, call
-    assert not any(word in call.stderr for word in ("Traceback", "internal error")), call
-    assert "no such file or directory" not in call.stderr.lower(), call
+    assert lines[0].startswith(f"{PROGRAM}: "), call
+    assert lines[0].endswith("; container not created"), call
+    assert all(line.startswith((f"{PROGRAM}: ", "hint: ")) for line in lines), call
+    assert len(call.stderr.encode()) < 4000, call
     for fragment in fragments:
         assert fragment in call.stderr, call
+    for fragment in ("Traceback", "internal error", "no such file or directory", "permission denied"):
+        assert fragment not in call.stderr.lower(), call
+
+
+def lives_on(pid: int) -> bool:
+    """Whether a process exists that has not ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return "\nState:\tZ" not in status
 
 
 def package_places() -> Iterable[Path]:

@@ -16,7 +16,7 @@ from ocihooks.injection import STAGES
 
 FILE = "/b/config.json"
 
-MANY = 5_000
+MANY = 4_000
 """Examples of each law in the slow test."""
 
 a_few = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,10 @@ import pytest
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.execution import descendants, keeper
 from ocihooks.execution.errors import HookFailedError, HookNotRunnableError, HookRunError, HookTimeoutError
+from ocihooks.execution.keeper import Exec
+from ocihooks.execution.program import Program
 from ocihooks.execution.result import HookResult
+from ocihooks.execution.run import Run
 from ocihooks.execution.runner import run_hook
 from ocihooks.spec.hook import Hook
 
@@ -76,12 +80,26 @@ while True:
 """
 """Each generation lives for a millisecond and leaves the session of the one before."""
 
+CROWD = """
+import os
+mine, theirs = os.pipe()
+for _ in range(300):
+    if not os.fork():
+        os.close(theirs)
+        os.read(mine, 1)
+        os._exit(0)
+END
+"""
+"""Three hundred children that end all at once when the hook does; END is what the hook itself does."""
+
 CASES = {
     "ignores-term": Case(
         program=sh("trap '' TERM INT HUP; while :; do sleep 60; done"), error=HookTimeoutError, status=-9
     ),
     "stops-itself": Case(program=sh("kill -STOP $$"), error=HookTimeoutError, status=-9),
     "forks-50": Case(program=sh("for i in $(seq 50); do sleep 60 & done; wait"), error=HookTimeoutError, status=-9),
+    "forks-300": Case(program=python(CROWD.replace("END", "os.wait()")), error=HookTimeoutError, status=-9),
+    "orphans-300": Case(program=python(CROWD.replace("END", "os._exit(0)")), error=None, status=0),
     "daemonises": Case(program=python(DAEMON.replace("END", "time.sleep(60)")), error=HookTimeoutError, status=-9),
     "daemonises-and-fails": Case(
         program=python(DAEMON.replace("END", "time.sleep(0.3); os._exit(3)")), error=HookFailedError, status=3
@@ -181,7 +199,7 @@ def test_misbehaving_hook_is_over_in_time_and_leaves_nothing(case: Case, mark: s
 def test_all_fifty_children_are_counted(mark: str) -> None:
     """The number of killed processes includes the hook and every child."""
     with pytest.raises(HookTimeoutError) as caught:
-        run(CASES["forks-50"].program, mark, timeout_s=2)
+        run(CASES["forks-50"].program, mark, timeout_s=1)
     assert caught.value.result is not None
     assert caught.value.result.killed == 51
 
@@ -217,17 +235,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert int(done.stdout) < 10_000, done.stderr
 
 
-def start_caller(code: str, mark: str) -> subprocess.Popen[str]:
-    """A caller in a process of its own, which runs a HOOK with *mark* that sleeps; returns when the hook runs."""
-    caller = subprocess.Popen(
-        [sys.executable, "-c", SETUP + code.replace("HOOK", f"sh('sleep 60 & sleep 60; :', {mark!r})")],
+@contextmanager
+def caller(code: str, script: str, mark: str) -> Iterator[subprocess.Popen[str]]:
+    """A caller in a process of its own, whose ``hook`` makes three processes of *script*; ready when these run."""
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{SETUP}hook = sh({script!r}, {mark!r})\n{code}"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
-    )
-    wait_until(lambda: len(marked(mark)) == 3)
-    return caller
+    ) as process:
+        try:
+            wait_until(lambda: len(marked(mark)) == 3)
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -239,20 +260,56 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 def test_hook_does_not_outlive_a_caller_that_is_killed(mark: str) -> None:
     """When the caller dies by SIGKILL the hook and its children are killed, though nobody asked for it."""
-    with start_caller("run_hook(HOOK, b'')", mark) as caller:
-        caller.kill()
+    with caller("run_hook(hook, b'')", "sleep 60 & sleep 60; :", mark) as process:
+        process.kill()
         wait_until(lambda: not marked(mark))
 
 
-def test_interrupt_from_the_keyboard_kills_the_hook(mark: str) -> None:
-    """Ctrl-C in the caller ends the hook and its children before the exception goes on."""
-    code = "try: run_hook(HOOK, b'')\nexcept KeyboardInterrupt: print('interrupted', flush=True); sys.stdin.read()"
-    with start_caller(code, mark) as caller:
-        caller.send_signal(2)
-        assert caller.stdout is not None
-        assert caller.stdout.readline() == "interrupted\n"
+@pytest.mark.parametrize("first", ["", "kill -STOP $PPID;"], ids=["keeper-works", "keeper-stopped-by-the-hook"])
+def test_interrupt_from_the_keyboard_kills_the_hook(first: str, mark: str) -> None:
+    """Ctrl-C in the caller ends hook and children before the exception goes on, even if the keeper can't help."""
+    code = """
+try: run_hook(hook, b"")
+except KeyboardInterrupt: print("interrupted", flush=True); time.sleep(60)
+"""
+    with caller(code, f"{first} sleep 60 & sleep 60; :", mark) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "interrupted\n"
         assert marked(mark) == []
-        caller.kill()
+
+
+def test_descendants_live_on_though_one_stopped_the_keeper(mark: str) -> None:
+    """After success nobody is killed, even if the keeper can't say any more who is left."""
+    script = "keeper=$PPID; sleep 60 >/dev/null 2>&1 & (sleep 0.2; kill -STOP $keeper; sleep 0.2) & echo $!"
+    with nothing_left():
+        result = run(sh(script), mark, timeout_s=20)
+    assert (result.status, result.killed, result.left_running) == (0, 0, ())
+    (survivor,) = marked(mark)
+    os.kill(survivor, signal.SIGKILL)
+    wait_until(lambda: not marked(mark))
+
+
+def test_order_to_a_keeper_that_is_gone(mark: str) -> None:
+    """The keeper may be killed just before it's told something; that is no error yet, and told by the reports."""
+    hook = Hook(path="/bin/sh", args=("sh", "-c", "kill -KILL $PPID; exec /bin/sleep 60"), env=(mark,))
+    with nothing_left(), Run(drain_s=None, kill_grace_s=0, kill_leftovers=False) as run:
+        run.start(Exec(Program.of(hook)), b"", cwd=None, capture=False, output_limit=None)
+        keeper_process = Path(f"/proc/{Path('/proc/thread-self/children').read_text().split()[-1]}")
+        wait_until(lambda: is_zombie(keeper_process))
+        run.process.order(keeper.KILL)
+        run.follow(None)
+        assert (run.process.lost, run.result().status) == (True, None)
+
+
+def test_signalling_skips_children_that_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of children that is out of date does no harm, and the others still get the signal."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:
+        (tmp_path / "children").write_text(f"4194305 {child.pid} ")
+        monkeypatch.setattr(descendants, "_CHILDREN", str(tmp_path / "children"))
+        assert descendants.signal_children(signal.SIGTERM)
+        assert child.wait(20) == -signal.SIGTERM
+    assert list(descendants._read("4194305")) == []
 
 
 def test_caller_without_standard_streams() -> None:
@@ -266,15 +323,17 @@ os.write(out, result.stdout + result.stderr)
     assert (done.stdout, done.stderr) == ("inerr\n", "")
 
 
-def test_caller_that_lets_sigpipe_kill_it() -> None:
-    """A hook that does not read can't kill a caller whose SIGPIPE is at its default, and the default stays."""
-    done = in_a_fresh_interpreter("""
+@pytest.mark.parametrize("blocked", [False, True], ids=["unblocked", "blocked"])
+def test_caller_that_lets_sigpipe_kill_it(blocked: bool) -> None:
+    """A hook that does not read can't kill a caller whose SIGPIPE is at its default, and all stays as it was."""
+    done = in_a_fresh_interpreter(f"""
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGPIPE] if {blocked} else [])
 result = run_hook(sh("exec <&-; exec sleep 0.2"), bytes(1_000_000))
 is_default = signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL
 print(result.status, is_default, signal.SIGPIPE in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """)
-    assert (done.stdout, done.returncode) == ("0 True False\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == (f"0 True {blocked}\n", 0), done.stderr
 
 
 def test_caller_that_ignores_sigchld() -> None:
@@ -420,8 +479,8 @@ def resident_kib() -> int:
 
 
 def test_hundreds_of_runs_leave_neither_descriptors_nor_zombies() -> None:
-    """Two hundred hooks, good and bad, cost no descriptor, no zombie and no memory that stays."""
-    soak(20)
+    """Hundreds of hooks, good and bad, cost no descriptor, no zombie and no memory that stays."""
+    soak(10)
     memory = resident_kib()
     with nothing_left():
         soak(200)

@@ -389,8 +389,8 @@ def test_grace_ends_with_sigkill() -> None:
 def test_timeout_names_limit_and_last_words() -> None:
     """The message of a timeout says how long the hook had and what it said last."""
     with pytest.raises(HookTimeoutError) as caught:
-        run_hook(sh("echo waiting for godot >&2; exec sleep 60", timeout=1), b"")
-    assert caught.value.message.endswith('did not end within 1 s and was killed; stderr: "waiting for godot"')
+        run_hook(sh("echo waiting for godot >&2; exec sleep 60"), b"", timeout_s=0.25)
+    assert caught.value.message.endswith('did not end within 0.25 s and was killed; stderr: "waiting for godot"')
     assert (caught.value.code, result_of(caught.value).timed_out) == ("timeout", True)
     assert caught.value.hint
 

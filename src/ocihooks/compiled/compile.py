@@ -18,15 +18,21 @@ from ocihooks.settings import Settings
 
 
 def compile_rules(
-    rules: Iterable[Rule], settings: Settings, static: Sequence[tuple[str, str]], warnings: Iterable[Diagnostic] = ()
+    rules: Iterable[Rule],
+    settings: Settings,
+    static: Sequence[tuple[str, str]],
+    *,
+    refused: Iterable[Diagnostic] = (),
+    tolerated: Iterable[Diagnostic] = (),
 ) -> RuleSet:
     """
-    The compiled form of *rules* under *settings*.
+    The compiled form of *rules* under *settings*; those that can't match any container are left out.
 
     Args:
-        rules: In the order in which they run; those that can't match any container are left out.
+        rules: In the order in which they run.
         static: Static hook files: (file, JSON text of its hooks object).
-        warnings: Findings that the log tells.
+        refused: Findings that forbid to create a container.
+        tolerated: Findings that the log tells.
     """
     trust = settings.trust()
     kept = [rule for rule in rules if rule.config is not None and _can_match(rule.when)]
@@ -36,13 +42,18 @@ def compile_rules(
         static=tuple(static),
         hooks_dirs=settings.hooks_dirs,
         prepend=settings.position == "prepend",
+        refused=_members(refused),
         sandbox=settings.sandbox,
         default_timeout=settings.default_timeout,
         log=settings.log,
         trusted_owners=tuple(sorted(trust.owners)),
         trusted_groups=tuple(sorted(trust.groups)),
-        warnings=tuple(tuple(problem.to_json().values()) for problem in warnings),
+        warnings=_members(tolerated),
     )
+
+
+def _members(problems: Iterable[Diagnostic]) -> tuple[tuple[str | None, ...], ...]:
+    return tuple(tuple(problem.to_json().values()) for problem in problems)
 
 
 def _can_match(when: When) -> bool:
@@ -61,7 +72,7 @@ def _rule(rule: Rule, settings: Settings) -> tuple[Any, ...]:
         settings.policy(rule.name),
         rule.stages,
         _when(rule.when),
-        (hook.path, hook.args, hook.env, hook.timeout),
+        (hook.path, hook.args, hook.env, settings.default_timeout if hook.timeout is None else hook.timeout),
     )
 
 

@@ -85,7 +85,8 @@ class RuleSet:
         log: Log file; None: none.
         trusted_owners: User ids that may own hook programs.
         trusted_groups: Group ids that may write them.
-        warnings: Findings that the policy tolerates, as tuples of the members of a `Diagnostic`.
+        refused: Findings that forbid to create a container, as tuples of the members of a `Diagnostic`.
+        warnings: Findings that the policy tolerates, likewise.
     """
 
     __slots__ = (
@@ -94,6 +95,7 @@ class RuleSet:
         "log",
         "needs",
         "prepend",
+        "refused",
         "rules",
         "sandbox",
         "static",
@@ -107,6 +109,7 @@ class RuleSet:
     log: str | None
     needs: tuple[str, ...]
     prepend: bool
+    refused: "tuple[tuple[str | None, ...], ...]"
     rules: "tuple[CompiledRule, ...]"
     sandbox: bool
     static: tuple[tuple[str, str], ...]

@@ -17,8 +17,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from ocihooks.compiled.ruleset import RuleSet
-from ocihooks.injection import RULE_MARK
-from ocihooks.wrapper.rules import FILTER_STAGE
+from ocihooks.injection import FILTER_STAGE, RULE_MARK
 
 if TYPE_CHECKING:
     from ocihooks.compiled.sources import Seen, Snapshot

@@ -73,7 +73,7 @@ def _children() -> list[int]:
     if not _proc_is_ours():
         return []
     try:
-        with open(_CHILDREN, encoding="ascii") as file:
+        with open(_CHILDREN, "rb") as file:
             return [int(pid) for pid in file.read().split()]
     except OSError:
         return descendants(os.getpid())

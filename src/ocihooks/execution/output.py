@@ -103,17 +103,14 @@ class Pump:
     def wait(self, seconds: float | None) -> None:
         """Let one round of ready streams work; return after *seconds* (None: no limit) at the latest."""
         for fd, _ in self._poll.poll(None if seconds is None else min(seconds, 3600) * 1000):
-            if fd in self._streams and self._streams[fd].ready():
-                self.close(self._streams[fd])
+            if self._streams[fd].ready():
+                self._close(fd)
 
-    def close(self, *streams: Stream) -> None:
-        """Close those of *streams* that are open."""
-        for stream in streams:
-            if self.has(stream):
-                del self._streams[stream.fd]
-                self._poll.unregister(stream.fd)
-                stream.close()
+    def _close(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        self._streams.pop(fd).close()
 
     def close_all(self) -> None:
         """Close all streams."""
-        self.close(*self._streams.values())
+        for fd in tuple(self._streams):
+            self._close(fd)

@@ -7,10 +7,9 @@ import select
 import signal
 import time
 from contextlib import ExitStack
-from typing import Self
 
 from ocihooks.execution.descendants import send, signal_session
-from ocihooks.execution.keeper import Descriptors, Exec, keep
+from ocihooks.execution.keeper import LEAVE, Descriptors, Exec, keep
 from ocihooks.execution.output import Stream, pipe
 
 _GONE_WITHIN_S = 0.15
@@ -18,7 +17,7 @@ _GONE_WITHIN_S = 0.15
 
 class HookProcess(Stream):
     """
-    A hook under its keeper, whose reports are the `Stream`; a context that leaves nothing behind.
+    A hook under its keeper, whose reports are the `Stream`. Whoever made it has to `release` it.
 
     Attributes:
         failure: Step and errno, where the program could not be started.
@@ -33,6 +32,7 @@ class HookProcess(Stream):
         super().__init__(-1)
         self._orders = -1
         self._keeper: int | None = None
+        self._leaving = False
         self._text = b""
         self.failure: tuple[str, int] | None = None
         self.pid: int | None = None
@@ -41,10 +41,7 @@ class HookProcess(Stream):
         self.killed = 0
         self.alive: tuple[int, ...] = ()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
         """End the orders, upon which a keeper that is still there kills the hook; reap the keeper."""
         self.close()
         if self._orders >= 0:
@@ -90,6 +87,7 @@ class HookProcess(Stream):
 
     def order(self, order: bytes) -> None:
         """Tell the keeper what to do, unless it's through."""
+        self._leaving = order == LEAVE
         if not self.finished:
             try:
                 os.write(self._orders, order)
@@ -116,18 +114,23 @@ class HookProcess(Stream):
             case b"exited":
                 self.status = int(values[0])
                 self.exited = True
-            case b"done":
+            case _:
                 self.killed = int(values[0])
                 self.alive = tuple(map(int, values[1:]))
                 self.finished = True
 
     def abandon(self) -> None:
-        """Do without a keeper that is lost or hangs: kill the hook's session, which is all that can be found then."""
-        self.exited = self.finished = self.lost = True
-        if self._keeper is not None:
+        """
+        Do without a keeper that is lost or hangs.
+
+        Unless the hook's descendants were to live on, its session is killed, which is all that can be found then.
+        """
+        if self._keeper is not None and not self.lost:
             send(self._keeper, signal.SIGKILL)
+        self.exited = self.finished = self.lost = True
         deadline = time.monotonic() + _GONE_WITHIN_S
-        while self.pid and signal_session(self.pid, signal.SIGKILL) and time.monotonic() < deadline:
+        session = None if self._leaving else self.pid
+        while session and signal_session(session, signal.SIGKILL) and time.monotonic() < deadline:
             time.sleep(0.01)
 
 

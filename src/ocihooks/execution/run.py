@@ -20,6 +20,9 @@ DRAIN_AFTER_KILL_S = 0.2
 _ANSWER_WITHIN_S = 0.1
 """How much longer than its own work the keeper may take before we go on without it."""
 
+_LEAVE_WITHIN_S = 1.0
+"""Time for a keeper to list what lives on; there's no hurry as after a timeout, but it may have been stopped."""
+
 Directory = str | os.PathLike[str]
 
 
@@ -40,6 +43,7 @@ class Run:
     Attributes:
         process: The hook.
         timed_out: Whether a limit ended the run.
+        cancelled: Whether the caller did.
     """
 
     def __init__(self, *, drain_s: float | None, kill_grace_s: float, kill_leftovers: bool) -> None:
@@ -54,18 +58,14 @@ class Run:
         self._wall_s = 0.0
         self.process = HookProcess()
         self.timed_out = False
+        self.cancelled = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pump.close_all()
-        self.process.__exit__()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the caller ended the run."""
-        return self._cancel is not None and self._cancel.requested
+        self.process.release()
 
     def heed(self, cancel: int | HasFileno) -> bool:
         """Let *cancel* end the run; True when it wants that already."""
@@ -119,9 +119,10 @@ class Run:
         """See the run through to its end; *limit* is the time at which it has to be over, or None."""
         with _no_sigpipe():
             complete = self._until(self._has_exited, limit) and self._await_output(limit)
+            self.cancelled = not complete and self._is_unwanted()
             self.timed_out = not complete and not self.cancelled
             if complete and self.process.status == 0 and not self._kill_leftovers:
-                self._dismiss(LEAVE)
+                self._dismiss(LEAVE, within_s=_LEAVE_WITHIN_S)
             else:
                 self._kill()
         self._wall_s = time.monotonic() - self._started
@@ -134,7 +135,7 @@ class Run:
         drained = None if self._drain_s is None else time.monotonic() + self._drain_s
         if drained is None or (limit is not None and limit < drained):
             return self._until(self._is_silent, limit)
-        return self._until(self._is_silent, drained) or not self.cancelled
+        return self._until(self._is_silent, drained) or not self._is_unwanted()
 
     def _kill(self) -> None:
         """End the hook and all of its descendants, and read what they had written."""
@@ -142,26 +143,29 @@ class Run:
         if self._kill_grace_s and not self.process.exited:
             self.process.order(TERM)
             self._until(self._has_exited, time.monotonic() + self._kill_grace_s)
-        if not self._dismiss(KILL) or self.process.lost:
-            self.process.abandon()
+        self._dismiss(KILL, within_s=KILL_WITHIN_S + _ANSWER_WITHIN_S)
         self._until(self._is_silent, time.monotonic() + DRAIN_AFTER_KILL_S)
 
-    def _dismiss(self, order: bytes) -> bool:
-        """Give the keeper its last order; False when it does not follow."""
+    def _dismiss(self, order: bytes, *, within_s: float) -> None:
+        """Give the keeper its last order, and do without it if it does not follow."""
         self.process.order(order)
-        return self._until(lambda: self.process.finished, time.monotonic() + KILL_WITHIN_S + _ANSWER_WITHIN_S)
+        if not self._until(lambda: self.process.finished, time.monotonic() + within_s) or self.process.lost:
+            self.process.abandon()
 
     def _until(self, done: Callable[[], bool], deadline: float | None) -> bool:
         """Let the streams work until *done*; False at the *deadline*, or if the caller cancels before the kill."""
         while not done():
             left = None if deadline is None else deadline - time.monotonic()
-            if (left is not None and left <= 0) or (self.cancelled and not self._killing):
+            if (left is not None and left <= 0) or (self._is_unwanted() and not self._killing):
                 return False
             self._pump.wait(left)
         return True
 
     def _has_exited(self) -> bool:
         return self.process.exited
+
+    def _is_unwanted(self) -> bool:
+        return self._cancel is not None and self._cancel.requested
 
     def _is_silent(self) -> bool:
         return not self._pump.has(*self._outputs)

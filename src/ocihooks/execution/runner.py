@@ -59,6 +59,9 @@ def run_hook(
     After a failure, a timeout or a cancellation the hook and all of its descendants are killed, those included that
     left its process group and session. After success they live on: tracers daemonise on purpose.
 
+    It forks a process that watches the hook, and does nothing to the caller's signals, children or descriptors. Python
+    3.12 and later warn about a fork (DeprecationWarning) if the caller has several threads, which is fine here.
+
     Args:
         hook: A relative path is looked up from *cwd*. No ``env`` is an empty environment.
         state: A State is sent as JSON; text and bytes are sent as they are, and may be of any size.

@@ -7,7 +7,6 @@ A file overrides those of the same name in earlier directories; an empty file or
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from ocihooks.errors import WARNING, Diagnostic, HookError, OCIHooksError, RulesError, quoted
 from ocihooks.hooksd.config import HookConfig, When
 from ocihooks.hooksd.fields import Reading
-from ocihooks.hooksd.readers import SUFFIX, check_program, read_document, read_hook, unreadable
+from ocihooks.hooksd.readers import SUFFIX, check_program, read_bytes, read_document, read_hook, unreadable
 
 DEFAULT_DIR = "/usr/share/containers/oci/hooks.d"
 """Where packages put rule files."""
@@ -173,7 +172,7 @@ def survey(
             file = os.path.join(directory, name)
             if file not in files:
                 files.insert(0, file)
-    read = read_file or _read_any
+    read = read_file or read_bytes
     rules = (_rule(name, winners[name], extension_stages, read) for name in sorted(winners, key=order))
     return tuple(rules), tuple(findings)
 
@@ -186,11 +185,6 @@ def _about_directory(directory: str, error: RulesError) -> list[Diagnostic]:
     return [Diagnostic("there is no such directory", code=error.code, severity=WARNING, file=directory)]
 
 
-def _read_any(file: str) -> bytes:
-    with open(file, "rb") as stream:
-        return stream.read()
-
-
 def _rule(name: str, files: list[str], extension_stages: Sequence[str], read_file: ReadFile) -> Rule:
     file, reading = files[0], Reading(files[0])
     config: HookConfig | None = None
@@ -200,13 +194,12 @@ def _rule(name: str, files: list[str], extension_stages: Sequence[str], read_fil
     except OCIHooksError as error:
         reading.problems += error.problems
     except (OSError, ValueError) as error:
+        if files[1:] and not os.path.lexists(file):  # It has gone since its directory was listed.
+            return _rule(name, files[1:], extension_stages, read_file)
         reading.problems.append(_unreadable_rule(file, error, files[1:]))
     else:
-        if _is_mask(data, file):
-            status = "masked"
-        else:
-            config = read_document(data, reading, extension_stages)
-            status = "active" if config else "invalid"
+        config = read_document(data, reading, extension_stages) if data else None
+        status = "active" if config else "invalid" if data else "masked"
     if reading.problems and reading.problems[0].code == "missing_file":
         status = "masked"
     return Rule(
@@ -214,25 +207,17 @@ def _rule(name: str, files: list[str], extension_stages: Sequence[str], read_fil
     )
 
 
-def _is_mask(data: bytes, file: str) -> bool:
-    return not data and (os.path.getsize(file) == 0 or _is_dev_null(file))
-
-
-def _is_dev_null(file: str) -> bool:
-    status = os.stat(file)
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
-
-
 def _unreadable_rule(file: str, error: OSError | ValueError, overridden: list[str]) -> Diagnostic:
     finding = unreadable(file, error)
     if finding.code != "missing_file":
         return finding
-    target = quoted(os.readlink(file), 200) if os.path.islink(file) else "nothing"
     effect = f"so it masks {overridden[0]}" if overridden else "so there is no such rule"
-    hint = "install the target, remove the link, or link to /dev/null to mask on purpose"
-    return Diagnostic(
-        f"links to {target}, which is missing, {effect}", code="missing_file", severity=WARNING, file=file, hint=hint
-    )
+    hint: str | None = "install the target, remove the link, or link to /dev/null to mask on purpose"
+    try:
+        message = f"links to {quoted(os.readlink(file), 200)}, which is missing, {effect}"
+    except OSError:
+        message, hint = "has gone since its directory was listed, so there is no such rule", None
+    return Diagnostic(message, code="missing_file", severity=WARNING, file=file, hint=hint)
 
 
 def overridden_problems(rules: Iterable[Rule], extension_stages: Sequence[str] = ()) -> tuple[Diagnostic, ...]:
@@ -240,7 +225,7 @@ def overridden_problems(rules: Iterable[Rule], extension_stages: Sequence[str] =
     problems: list[Diagnostic] = []
     for rule in rules:
         for file in reversed(rule.overrides):
-            problems += _rule(rule.name, [file], extension_stages, _read_any).problems
+            problems += _rule(rule.name, [file], extension_stages, read_bytes).problems
     return tuple(problems)
 
 

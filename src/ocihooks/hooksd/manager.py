@@ -106,7 +106,8 @@ class HookManager:
     def _place(self, problem: Diagnostic) -> tuple[int, str]:
         """Where *problem* comes in a report: directories as given, then files by name."""
         file = problem.file or ""
-        within = [index for index, place in enumerate(self.directories) if place in (file, os.path.dirname(file))]
+        name = os.path.basename(file)
+        within = [i for i, place in enumerate(self.directories) if file in (place, os.path.join(place, name))]
         return within[0] if within else -1, file
 
     @staticmethod

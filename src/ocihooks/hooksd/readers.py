@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,10 +70,11 @@ def read_0_1_0(document: Any, reading: Reading) -> HookConfig:
     arguments = reading.strings(top["arguments"])
     values = {name: reading.strings(top[name]) for pair in _PAIRS_0_1_0 for name in pair}
     has_bind_mounts = reading.optional_bool(top["hasbindmounts"])
-    if path is None and not reading.failed():
+    typed = not reading.failed()
+    if path is None and typed:
         reading.error("missing_property", "/hook", 'missing required member "hook", a path')
     stages, commands, annotations = (_either(reading, values, *pair) for pair in _PAIRS_0_1_0)
-    if stages is None and not reading.failed():
+    if stages is None and typed:
         reading.error("missing_property", "/stages", 'missing required member "stages"', STAGES_HINT)
     _lint_0_1_0(reading, annotations)
     return HookConfig(
@@ -226,10 +228,29 @@ def read_hook(path: str | os.PathLike[str], extension_stages: Sequence[str] = ()
 
 def _read(file: str) -> bytes:
     try:
-        with open(file, "rb") as stream:
-            return stream.read()
+        return read_bytes(file)
     except (OSError, ValueError) as error:
         raise HookError(problems=[unreadable(file, error)]) from error
+
+
+def read_bytes(file: str) -> bytes:
+    """
+    The bytes of *file*; none where it is /dev/null.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It is a FIFO or device, for which we would have to wait, or the name holds a NUL character.
+    """
+    with open(file, "rb", opener=_open_without_waiting) as stream:
+        status = os.fstat(stream.fileno())
+        is_null = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
+        if not stat.S_ISREG(status.st_mode) and not is_null:
+            raise ValueError("expected a regular file, found a FIFO or device")
+        return stream.read()
+
+
+def _open_without_waiting(file: str, flags: int) -> int:
+    return os.open(file, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def unreadable(file: str, error: OSError | ValueError, *, missing: str = "missing_file") -> Diagnostic:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import marshal
 import os
+from typing import Any
 
 import ocihooks
 from ocihooks.version import __version__
@@ -53,7 +54,8 @@ def build_image(modules: tuple[str, ...]) -> bytes:
 
     Each module is (name, directory of its package or None, code).
     """
-    return marshal.dumps((importlib.util.MAGIC_NUMBER, __version__, tuple(map(_module, modules))))
+    parts: Any = tuple(_module(name) for name in modules)
+    return marshal.dumps((importlib.util.MAGIC_NUMBER, __version__, parts))
 
 
 def _module(name: str) -> tuple[str, str | None, object]:

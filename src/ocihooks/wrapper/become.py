@@ -36,10 +36,7 @@ def become(runtime: str, argv: "Sequence[str]", *, own: str) -> "Never":
     Raises:
         UnavailableError: It can't be executed; signals are then again as they were.
     """
-    if runtime[:1] != "/":
-        raise _unavailable(runtime, "expected the absolute path of an OCI runtime")
-    if _same_file(runtime, own):
-        raise _unavailable(runtime, "expected an OCI runtime, found the wrapper that stands in front of it")
+    _check_place(runtime, own)
     _restore_locale()
     dispositions = [(number, _signal.signal(number, _signal.SIG_DFL)) for number in _IGNORED_BY_CPYTHON]
     try:
@@ -48,6 +45,25 @@ def become(runtime: str, argv: "Sequence[str]", *, own: str) -> "Never":
         for number, disposition in dispositions:
             _signal.signal(number, disposition)
         raise _unavailable(runtime, _cause(runtime, error)) from None
+
+
+def check_runtime(runtime: str, own: str) -> None:
+    """Raise what `become` would, as far as that can be told beforehand."""
+    _check_place(runtime, own)
+    if posix.access(runtime, posix.X_OK):
+        return
+    try:
+        posix.stat(runtime)
+    except OSError as error:
+        raise _unavailable(runtime, _cause(runtime, error)) from None
+    raise _unavailable(runtime, _forbidden(runtime))
+
+
+def _check_place(runtime: str, own: str) -> None:
+    if runtime[:1] != "/":
+        raise _unavailable(runtime, "expected the absolute path of an OCI runtime")
+    if _same_file(runtime, own):
+        raise _unavailable(runtime, "expected an OCI runtime, found the wrapper that stands in front of it")
 
 
 def _same_file(one: str, other: str) -> bool:

@@ -2,65 +2,59 @@
 What happens on create, run and restore before the runtime starts: config.json gains the hooks that match.
 
 It is the engine's or the fully injected one at every instant; on any failure it stays the engine's.
+While the compiled rules are fresh, no settings, no rule file and no library is read: this is the wrapper's warm path.
 """
 
-from __future__ import annotations
-
-import os
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from ocihooks.document import Config, parse_config, read_config, with_member
+from ocihooks.document import parse_config, read_config, with_member
 from ocihooks.errors import DocumentError, OCIHooksError
+from ocihooks.injection import FILTER_STAGE
 from ocihooks.replace import replace_file
-from ocihooks.settings import Settings, default_file, read_settings
-from ocihooks.wrapper.log import write_line
-from ocihooks.wrapper.plan import Plan, make_plan
-from ocihooks.wrapper.rules import FILTER_STAGE
-from ocihooks.wrapper.switch import is_disabled
+from ocihooks.wrapper.cache import Cache, environment
+from ocihooks.wrapper.plan import plan_for
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocihooks.compiled.ruleset import RuleSet
+    from ocihooks.document import Config
+    from ocihooks.settings import Settings
     from ocihooks.wrapper.arguments import Call
     from ocihooks.wrapper.installation import Installation
+    from ocihooks.wrapper.plan import Plan
 
 
-def prepare(call: Call, installation: Installation) -> None:
+def prepare(call: "Call", installation: "Installation") -> None:
     """
     Give the container of *call* its hooks.
 
     Raises:
         OCIHooksError: The container must not be created; its config.json is as it was.
     """
+    rules = _rules(Cache(installation, environment()))
+    if rules is None:
+        return
     try:
-        settings = _settings(installation)
-        if settings is not None:
-            _prepare(call, settings)
+        plan, changed = inject_rules(call.config_path, rules)
     except OCIHooksError as error:
-        raise _not_created(error) from error
-
-
-def _settings(installation: Installation) -> Settings | None:
-    """The settings that hold for this call; None while the kill switch is on."""
-    file = installation.settings or default_file(os.environ)
-    if is_disabled(file):
-        return None
-    settings = read_settings(file)
-    return replace(settings, hooks_dirs=installation.hooks_dirs) if installation.hooks_dirs else settings
-
-
-def _prepare(call: Call, settings: Settings) -> None:
-    try:
-        plan, changed = inject(call.config_path, settings)
-    except OCIHooksError as error:
-        _log(settings, call, "error", str(error))
+        if rules.log is not None:
+            _log(rules.log, call, "error", str(error))
         raise
-    _log_plan(settings, call, plan, changed)
+    if rules.log is not None:
+        _log_plan(rules.log, call, plan, changed)
 
 
-def inject(path: str, settings: Settings) -> tuple[Plan, bool]:
+def _rules(cache: Cache) -> "RuleSet | None":
+    """The rules, from the cache if they are fresh; None while the kill switch is on."""
+    rules, _ = cache.load()
+    if rules is None:
+        from ocihooks.wrapper.refresh import refresh
+
+        rules = refresh(cache)
+    return rules
+
+
+def inject(path: str, settings: "Settings") -> "tuple[Plan, bool]":
     """
-    Give the config.json at *path* the hooks that match, and run the filters that match over it.
+    Give the config.json at *path* the hooks that match under *settings*, and run the filters that match over it.
 
     Returns:
         What was decided, and whether the file was replaced.
@@ -68,16 +62,25 @@ def inject(path: str, settings: Settings) -> tuple[Plan, bool]:
     Raises:
         OCIHooksError: Nothing was changed.
     """
+    from ocihooks.wrapper.refresh import read_rules
+
+    return inject_rules(path, read_rules(settings))
+
+
+def inject_rules(path: str, rules: "RuleSet") -> "tuple[Plan, bool]":
+    """As `inject`, for rules that were read before."""
     config = read_config(path)
-    plan = make_plan(config, settings)
+    plan = plan_for(config, rules)
+    if plan.hooks is None and not plan.filters:
+        return plan, False
     data = injected(config, plan)
-    if data == config.text.encode():
+    if plan.filters and data == config.text.encode():
         return plan, False
     replace_file(path, data, expected=config.signature, durable=False)
     return plan, True
 
 
-def injected(config: Config, plan: Plan) -> bytes:
+def injected(config: "Config", plan: "Plan") -> bytes:
     """
     The new text of *config*: only the bytes of ``hooks`` differ, unless filters apply.
 
@@ -88,8 +91,10 @@ def injected(config: Config, plan: Plan) -> bytes:
     return filtered(data, plan, config.file) if plan.filters else data
 
 
-def filtered(data: bytes, plan: Plan, file: str) -> bytes:
+def filtered(data: bytes, plan: "Plan", file: str) -> bytes:
     """The configuration *data* as the filters of *plan* leave it, each getting the output of the one before."""
+    import os
+
     from ocihooks.wrapper.filters import run_filters
 
     bundle = os.path.dirname(os.path.abspath(file))
@@ -105,36 +110,22 @@ def filtered(data: bytes, plan: Plan, file: str) -> bytes:
     return output
 
 
-def _not_created(error: OCIHooksError) -> OCIHooksError:
-    """*error* with its first sentence saying what became of the container."""
-    first, *others = error.problems
-    first = first.but()
-    first.message = f"{first.message}; container not created"
-    return OCIHooksError(problems=[first, *others])
-
-
-def _log_plan(settings: Settings, call: Call, plan: Plan, changed: bool) -> None:
-    if settings.log is None:
-        return
-    rules = [f"{addition.rule.name} {addition.declared}" for addition in plan.injection.additions]
-    message = "hooks added" if changed else "nothing to add"
+def _log_plan(log: str, call: "Call", plan: "Plan", changed: bool) -> None:
     _log(
-        settings,
+        log,
         call,
         "info",
-        message,
-        rules=rules,
+        "hooks added" if changed else "nothing to add",
+        rules=[f"{addition.rule.name} {addition.declared}" for addition in plan.injection.additions],
         skipped=[rule.name for rule in plan.skipped],
         sandbox=plan.sandbox,
         warnings=[str(problem) for problem in plan.warnings],
     )
 
 
-def _log(settings: Settings, call: Call, level: str, message: str, **members: object) -> None:
-    if settings.log is not None:
-        about: Mapping[str, object] = {
-            "container": call.container_id,
-            "operation": call.operation,
-            "bundle": call.bundle,
-        }
-        write_line(settings.log, level, message, **about, **members)
+def _log(log: str, call: "Call", level: str, message: str, **members: object) -> None:
+    from ocihooks.wrapper.log import write_line
+
+    write_line(
+        log, level, message, container=call.container_id, operation=call.operation, bundle=call.bundle, **members
+    )

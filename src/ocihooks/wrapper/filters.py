@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ocihooks.compiled.ruleset import CompiledRuleView
 from ocihooks.document import MAX_BYTES
 from ocihooks.errors import OCIHooksError
 from ocihooks.execution.filters import apply_filters
-from ocihooks.hooksd.directories import Rule
 from ocihooks.injection import rule_entry
 from ocihooks.spec.hook import Hook
 
@@ -19,7 +19,7 @@ DRAIN_S = 1.0
 
 
 def run_filters(
-    rules: Sequence[Rule], data: bytes, bundle: str, *, stage: str, default_timeout: int | None = None
+    rules: Sequence[CompiledRuleView], data: bytes, bundle: str, *, stage: str, default_timeout: int | None = None
 ) -> bytes:
     """
     What the filters of *rules* make of the configuration *data*, in order.

@@ -16,9 +16,10 @@ class Installation:
         flavour: Whose command line the runtime has: "runc" or "crun", or "" where that is unknown.
         settings: Path of the settings file; "": the default place, for rootless users their own.
         hooks_dirs: Hooks directories in place of those of the settings; empty: those of the settings.
+        cache_dir: Where compiled rules are kept; "": the default place.
     """
 
-    __slots__ = ("flavour", "hooks_dirs", "name", "runtime", "script", "settings")
+    __slots__ = ("cache_dir", "flavour", "hooks_dirs", "name", "runtime", "script", "settings")
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class Installation:
         flavour: str = "",
         settings: str = "",
         hooks_dirs: "Sequence[str]" = (),
+        cache_dir: str = "",
     ) -> None:
         self.name = name
         self.script = script
@@ -36,3 +38,4 @@ class Installation:
         self.flavour = flavour
         self.settings = settings
         self.hooks_dirs = tuple(hooks_dirs)
+        self.cache_dir = cache_dir

@@ -10,7 +10,7 @@ import sys
 
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.wrapper.arguments import Call, parse
-from ocihooks.wrapper.become import become
+from ocihooks.wrapper.become import become, check_runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def main(installation: "Installation") -> "NoReturn":
     call = parse(words, installation.flavour)
     try:
         if call.changes_container and not call.refused:
+            check_runtime(installation.runtime, installation.script)
             _prepare(call, installation)
         become(installation.runtime, words, own=installation.script)
     except OCIHooksError as error:
@@ -40,7 +41,9 @@ def main(installation: "Installation") -> "NoReturn":
 def _prepare(call: Call, installation: "Installation") -> None:
     if call.doubt:
         raise UnavailableError(
-            f"{call.doubt}; container not created", code="doubt", hint="name the bundle with --bundle DIR before the id; for an option of a newer runtime, update ocihooks"
+            call.doubt,
+            code="doubt",
+            hint="name the bundle with --bundle DIR before the id; for an option of a newer runtime, update ocihooks",
         )
     try:
         from ocihooks.wrapper.create import prepare
@@ -57,7 +60,7 @@ def _prepare(call: Call, installation: "Installation") -> None:
 def _foreign_interpreter(error: ImportError) -> OCIHooksError:
     """What to do when a library is not there, as after an upgrade of the interpreter."""
     return UnavailableError(
-        f"{sys.executable} can't import {error.name}: {error}; container not created",
+        f"{sys.executable} can't import {error.name}: {error}",
         code="import_failed",
         hint="if the interpreter was upgraded, install ocihooks for it and run ocihooks install again",
     )
@@ -70,7 +73,7 @@ def _internal(error: BaseException) -> OCIHooksError:
         place = place.tb_next
     where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "unknown place"
     return OCIHooksError(
-        f"internal error at {where}: {type(error).__name__}: {error}; container not created",
+        f"internal error at {where}: {type(error).__name__}: {error}",
         code="internal",
         hint='please report this; "ocihooks disable" lets containers start without hooks meanwhile',
     )
@@ -79,4 +82,12 @@ def _internal(error: BaseException) -> OCIHooksError:
 def _report(error: OCIHooksError, call: Call, installation: "Installation") -> None:
     from ocihooks.wrapper.report import report
 
-    report(error, call, installation.name)
+    report(_not_created(error) if call.changes_container else error, call, installation.name)
+
+
+def _not_created(error: OCIHooksError) -> OCIHooksError:
+    """*error* with its first sentence saying what became of the container."""
+    first, *others = error.problems
+    first = first.but()
+    first.message = f"{first.message}; container not created"
+    return OCIHooksError(problems=[first, *others])

@@ -1,32 +1,33 @@
 """
 Decides what a container's config.json is to gain: the step between reading and writing, shared with the commands.
+
+On the wrapper's warm path: it works on compiled rules, wherever they come from.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
-from typing import Any
-
-from ocihooks.document import Config
+from ocihooks.document import parse_document
 from ocihooks.engines.mounts import has_bind_mounts
 from ocihooks.engines.sandbox import is_sandbox
 from ocihooks.errors import WARNING, Diagnostic, RulesError
-from ocihooks.hooksd.directories import Rule
-from ocihooks.hooksd.matching import Addition, Container, Injection, match
-from ocihooks.injection import Additions, merged
-from ocihooks.settings import Settings
-from ocihooks.spec.hook import Hook
-from ocihooks.wrapper.rules import FILTER_STAGE, POLICY_HINT, Loaded, injectable_problems, load_rules
-from ocihooks.wrapper.static import read_static_hooks
+from ocihooks.hooksd.matching import Container, Injection, match
+from ocihooks.injection import FILTER_STAGE, Additions, merged
+from ocihooks.trust import Trust
+from ocihooks.wrapper.usable import POLICY_HINT, injectable_problems
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocihooks.compiled.ruleset import CompiledRuleView, RuleSet
+    from ocihooks.document import Config
+    from ocihooks.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
     What a container gets, and why.
 
     Attributes:
-        injection: What matching gave, with the reason for each rule.
+        injection: What matching gave.
         additions: The hooks that its config.json is to have besides its own.
         hooks: The whole new ``hooks`` object; None where it has all of that already.
         filters: Rules whose hooks rewrite the configuration, in order.
@@ -36,24 +37,48 @@ class Plan:
         sandbox: Whether this is the sandbox container of a pod, which gets no rule hooks unless settings say so.
     """
 
-    injection: Injection
-    additions: Additions
-    hooks: dict[str, Any] | None
-    filters: tuple[Rule, ...]
-    skipped: tuple[Rule, ...]
-    warnings: tuple[Diagnostic, ...]
-    default_timeout: int | None
-    sandbox: bool
+    __slots__ = ("additions", "default_timeout", "filters", "hooks", "injection", "sandbox", "skipped", "warnings")
+
+    def __init__(
+        self,
+        *,
+        injection: Injection,
+        additions: Additions,
+        hooks: "dict[str, Any] | None",
+        filters: "tuple[CompiledRuleView, ...]",
+        skipped: "tuple[CompiledRuleView, ...]",
+        warnings: "tuple[Diagnostic, ...]",
+        default_timeout: int | None,
+        sandbox: bool,
+    ) -> None:
+        self.injection = injection
+        self.additions = additions
+        self.hooks = hooks
+        self.filters = filters
+        self.skipped = skipped
+        self.warnings = warnings
+        self.default_timeout = default_timeout
+        self.sandbox = sandbox
 
 
-def container_of(config: Config) -> Container:
-    """What rules can ask about the container of *config*."""
-    return Container(args=config.args, annotations=config.annotations, has_bind_mounts=has_bind_mounts(config.mounts))
+def container_of(config: "Config") -> Container:
+    """What rules can ask about the container of *config*; half surrogate pairs count as U+FFFD, as for patterns."""
+    args, annotations = config.args, config.annotations
+    if "\\u" in config.text:
+        args = None if args is None else tuple(map(_encodable, args))
+        annotations = {_encodable(name): _encodable(value) for name, value in annotations.items()}
+    return Container(args=args, annotations=annotations, has_bind_mounts=has_bind_mounts(config.mounts))
 
 
-def make_plan(config: Config, settings: Settings) -> Plan:
+def _encodable(text: str) -> str:
+    if not any("\ud800" <= letter <= "\udfff" for letter in text):
+        return text
+    return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+
+
+def make_plan(config: "Config", settings: "Settings") -> Plan:
     """
-    Decide what the container of *config* gets.
+    Decide what the container of *config* gets under *settings*, with rules read from their files now.
 
     Raises:
         RulesError: A rule is invalid, or matches and can't be used, and the policy is to fail.
@@ -61,20 +86,33 @@ def make_plan(config: Config, settings: Settings) -> Plan:
         DocumentError: A static hook file can't be used.
         UntrustedError: Somebody else could have written a static hook file.
     """
-    trust = settings.trust()
-    static = [read_static_hooks(file, trust) for file in settings.static_hooks]
+    from ocihooks.wrapper.refresh import read_rules
+
+    return plan_for(config, read_rules(settings))
+
+
+def plan_for(config: "Config", rules: "RuleSet") -> Plan:
+    """
+    Decide what the container of *config* gets from *rules*.
+
+    Raises:
+        RulesError: A rule is invalid, or matches and can't be used, and the policy is to fail.
+        MatchError: A rule can't be decided for this container.
+    """
+    container = container_of(config)
     sandbox = is_sandbox(config.annotations)
-    loaded = load_rules(settings) if settings.sandbox or not sandbox else Loaded(rules=(), refused=(), tolerated=())
-    if loaded.refused:
-        raise RulesError(problems=loaded.refused)
-    injection = match(loaded.rules, container_of(config), extension_stages=(FILTER_STAGE,))
-    skipped, warnings = _unusable(injection, settings)
+    applies = rules.sandbox or not sandbox
+    if applies and rules.refused:
+        raise RulesError(problems=[Diagnostic.from_members(members) for members in rules.refused])
+    candidates = rules.candidates(container) if applies else []
+    injection = match(candidates, container, extension_stages=(FILTER_STAGE,))
+    skipped, warnings = _unusable(injection, rules)
     kept = [addition for addition in injection.additions if addition.rule not in skipped]
     additions = Additions(
-        rules=[(a.stage, a.rule.file, _hook(a, settings)) for a in kept if not a.extension],
-        static=static,
-        directories=settings.hooks_dirs,
-        prepend=settings.position == "prepend",
+        rules=[(a.stage, a.rule.file, a.rule.hook) for a in kept if not a.extension],
+        static=[parse_document(text.encode(), file).members for file, text in rules.static],
+        directories=rules.hooks_dirs,
+        prepend=rules.prepend,
     )
     return Plan(
         injection=injection,
@@ -82,33 +120,27 @@ def make_plan(config: Config, settings: Settings) -> Plan:
         hooks=merged(config.hooks, additions),
         filters=tuple(a.rule for a in kept if a.extension),
         skipped=tuple(skipped),
-        warnings=(*loaded.tolerated, *warnings),
-        default_timeout=settings.default_timeout,
+        warnings=(*(Diagnostic.from_members(members) for members in rules.warnings), *warnings),
+        default_timeout=rules.default_timeout,
         sandbox=sandbox,
     )
 
 
-def _hook(addition: Addition, settings: Settings) -> Hook:
-    hook: Hook = addition.rule.hook
-    return replace(hook, timeout=settings.default_timeout) if hook.timeout is None else hook
-
-
-def _unusable(injection: Injection, settings: Settings) -> tuple[list[Rule], list[Diagnostic]]:
+def _unusable(injection: Injection, rules: "RuleSet") -> "tuple[list[CompiledRuleView], list[Diagnostic]]":
     """The matching rules that can't be used, and what is wrong with them; raises where the policy is to fail."""
-    skipped: list[Rule] = []
+    skipped: list[CompiledRuleView] = []
     warnings: list[Diagnostic] = []
     refused: list[Diagnostic] = []
-    trust = settings.trust()
+    trust = Trust(rules.trusted_owners, rules.trusted_groups)
     for rule in {addition.rule.file: addition.rule for addition in injection.additions}.values():
         problems = injectable_problems(rule, trust)
         if not problems:
             continue
-        policy = settings.policy(rule.name)
-        if policy == "fail":
+        if rule.policy == "fail":
             refused += [problem.but(hint=POLICY_HINT) for problem in problems]
         else:
             skipped.append(rule)
-            warnings += [problem.but(severity=WARNING) for problem in problems if policy == "warn"]
+            warnings += [problem.but(severity=WARNING) for problem in problems if rule.policy == "warn"]
     if refused:
         raise RulesError(problems=refused)
     return skipped, warnings

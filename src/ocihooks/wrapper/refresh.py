@@ -1,0 +1,96 @@
+"""
+Reads settings and rules from their files, and stores them compiled: the wrapper's cold path.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import ocihooks.version
+from ocihooks.compiled.compile import compile_rules
+from ocihooks.compiled.skip import encode as encode_skip
+from ocihooks.compiled.skip import texts_of
+from ocihooks.compiled.sources import snapshot
+from ocihooks.compiled.store import encode, is_quiet, store
+from ocihooks.document import dumps
+from ocihooks.settings import Settings, read_settings
+from ocihooks.wrapper.rules import load_rules
+from ocihooks.wrapper.static import read_static_hooks
+from ocihooks.wrapper.switch import is_disabled, switch_file
+
+if TYPE_CHECKING:
+    from ocihooks.compiled.ruleset import RuleSet
+    from ocihooks.compiled.sources import Snapshot
+    from ocihooks.wrapper.cache import Cache
+
+
+def read_rules(settings: Settings) -> RuleSet:
+    """
+    The rules of *settings*, read and compiled now; what forbids to use them stands in ``refused``.
+
+    Raises:
+        DocumentError: A static hook file can't be used.
+        UntrustedError: Somebody else could have written a static hook file.
+    """
+    trust = settings.trust()
+    static = [(file, dumps(read_static_hooks(file, trust))) for file in settings.static_hooks]
+    loaded = load_rules(settings)
+    return compile_rules(loaded.rules, settings, static, refused=loaded.refused, tolerated=loaded.tolerated)
+
+
+def refresh(cache: Cache) -> RuleSet | None:
+    """
+    Read settings and rules anew, and store them compiled where that is safe.
+
+    Returns:
+        The rules; None while the kill switch is on.
+
+    Raises:
+        SettingsError, UntrustedError, DocumentError: The settings or a static hook file can't be used.
+    """
+    before = snapshot(_settings_sources(cache.settings_file))
+    if is_disabled(cache.settings_file):
+        return None
+    settings = read_settings(cache.settings_file)
+    if cache.hooks_dirs:
+        settings = replace(settings, hooks_dirs=cache.hooks_dirs)
+    started_ns = time.time_ns()
+    seen = snapshot(_sources(cache.settings_file, settings))
+    rules = read_rules(settings)
+    unchanged = set(before) <= set(seen) and seen == snapshot(_sources(cache.settings_file, settings))
+    if cache.file and unchanged and not rules.refused and is_quiet(seen, started_ns):
+        _store(cache, seen, rules, shortcut=settings.shortcut)
+    return rules
+
+
+def _settings_sources(settings_file: str) -> tuple[str, ...]:
+    return settings_file, switch_file(settings_file), os.path.abspath(ocihooks.version.__file__)
+
+
+def _sources(settings_file: str, settings: Settings) -> Iterable[str]:
+    """All that the compiled rules depend on."""
+    yield from _settings_sources(settings_file)
+    yield from settings.static_hooks
+    for directory in settings.hooks_dirs:
+        yield directory
+        try:
+            names = os.listdir(directory)
+        except OSError:
+            continue
+        yield from (f"{directory}/{name}" for name in sorted(names) if name.endswith(".json"))
+
+
+def _store(cache: Cache, seen: Snapshot, rules: RuleSet, *, shortcut: bool) -> None:
+    failed = store(cache.file, encode(cache.identity, seen, rules))
+    texts = texts_of(rules) if shortcut else None
+    if texts is not None and not failed:
+        store(cache.skip_file, encode_skip(seen, texts))
+        return
+    try:
+        os.unlink(cache.skip_file)
+    except OSError:  # there is none, or it is stale and says so itself
+        return

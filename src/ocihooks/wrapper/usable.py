@@ -1,0 +1,70 @@
+"""
+Whether the hook of a rule that matches can go into a container. On the wrapper's warm path.
+"""
+
+import posix
+
+from ocihooks.errors import Diagnostic, UntrustedError, os_reason, quoted
+from ocihooks.trust import open_trusted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocihooks.trust import Trust
+
+POLICY_HINT = 'mend it, mask it with an empty file of the same name in a later directory, or set on-invalid = "warn"'
+
+TIMEOUT_MAX = 3600
+"""Longest timeout in seconds; the shortest is 1."""
+
+
+def injectable_problems(rule: "Any", trust: "Trust") -> "tuple[Diagnostic, ...]":
+    """
+    What forbids to put the hook of *rule*, which matches, into a container; all of it are errors.
+
+    The path has to be absolute, a timeout within its limits, and a program that runs on the host there and trusted;
+    a program of startContainer lives in the container and is not looked at.
+
+    Args:
+        rule: Has ``file``, ``hook`` and ``stages`` as `ocihooks.Rule`.
+    """
+    hook, problems = rule.hook, []
+    if not hook.path.startswith("/"):
+        message = f"expected an absolute path, found {quoted(hook.path, 200)}"
+        problems.append(Diagnostic(message, code="relative_path", file=rule.file, pointer="/hook/path"))
+    if hook.timeout is not None and not 1 <= hook.timeout <= TIMEOUT_MAX:
+        message = f"expected 1 to {TIMEOUT_MAX} seconds, found {hook.timeout}"
+        problems.append(Diagnostic(message, code="odd_timeout", file=rule.file, pointer="/hook/timeout"))
+    if not problems and any(stage != "startContainer" for stage in rule.stages):
+        problem = program_problem(hook.path, rule.file, trust)
+        return (problem,) if problem else ()
+    return tuple(problems)
+
+
+def program_problem(program: str, file: str, trust: "Trust") -> Diagnostic | None:
+    """Why the *program* that the rule *file* names can't be run on the host; None where it can."""
+    shown = f"program {quoted(program, 200)}"
+    try:
+        descriptor = open_trusted(program, trust)
+    except FileNotFoundError as error:
+        hint = "install the program, or mask the rule with an empty file of its name in a later directory"
+        return _about(file, "missing_program", f"{shown}: {os_reason(error)}", hint)
+    except UntrustedError as error:
+        return _about(file, error.code, f"{shown}: {error.message}", error.hint)
+    except (OSError, ValueError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "the path holds a NUL character"
+        return _about(file, "unreachable_program", f"{shown}: {reason}")
+    try:
+        mode = posix.fstat(descriptor).st_mode
+    finally:
+        posix.close(descriptor)
+    if mode & 0o170000 != 0o100000:
+        return _about(file, "odd_program", f"{shown} is no regular file")
+    if not posix.access(program, posix.X_OK):
+        return _about(file, "odd_program", f"{shown} is not executable", f"chmod +x {program}")
+    return None
+
+
+def _about(file: str, code: str, message: str, hint: str | None = None) -> Diagnostic:
+    return Diagnostic(message, code=code, file=file, pointer="/hook/path", hint=hint)

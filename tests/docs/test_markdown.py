@@ -1,0 +1,126 @@
+"""All Markdown that people read: house style, links, and code blocks that are executed, parsed or excused."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import DOCUMENTS, PROJECT, Block, anchors, blocks, links, name_of, prose
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=map(name_of, DOCUMENTS))
+
+BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
+
+GENERATED = ("docs/reference/cli.md", "docs/reference/diagnostics.md")
+"""Pages that the program prints from its own tables; the tests of the program compare them."""
+
+LANGUAGES = ("console", "json", "toml", "python", "text")
+"""What a block may hold; text is shown and nothing else."""
+
+RUN = "run"
+"""The remark in front of console blocks that test_walk_through.py executes."""
+
+NOT_EXECUTED = {
+    ("README.md", "$ make demo"): "installs packages; it is what `make demo` is for, and continuous integration runs it",
+    ("README.md", "$ cat /etc/containers/oci/hooks.d/10-hello.json"): "needs a rule and a bundle that it does not make; "
+    "docs/how-to/first-hook-with-runc.md goes the same way, and is executed",
+    ("README.md", "# python3 -m venv /opt/ocihooks"): "the beginning of docs/how-to/first-hook-with-runc.md, where it "
+    "is executed",
+}
+"""Console blocks by document and first line, with the reason why no test executes them."""
+
+# A sentence ends in a letter, a digit, a bracket or a quote, and the next one begins with a capital or code.
+_NEXT_SENTENCE = re.compile(r"[\w)`\"*][.?!]\*{0,2} +[A-Z`*\"\[]")
+_ABBREVIATION = re.compile(r"\b(e\.g|i\.e|etc|vs|No)\. ")
+
+
+@each_document
+def test_one_sentence_a_line(document: Path) -> None:
+    """A line of prose holds one sentence, so that changes show what they change; tables may hold more."""
+    if name_of(document) in GENERATED:
+        pytest.skip("the program prints it")
+    crowded = [
+        f"line {number}: {line}"
+        for number, line in prose(document)
+        if not line.startswith("|") and _NEXT_SENTENCE.search(_ABBREVIATION.sub("", line))
+    ]
+    assert crowded == []
+
+
+@each_document
+def test_links(document: Path) -> None:
+    """A relative link leads to a file of the project, and its anchor to a heading there."""
+    for number, target in links(document):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), f"line {number}: {target}"
+        assert file.is_relative_to(PROJECT), f"line {number}: {target}"
+        assert not anchor or anchor in anchors(file), f"line {number}: {target}"
+
+
+@each_document
+def test_no_page_is_a_dead_end(document: Path) -> None:
+    """Each page of docs/ is linked from another document."""
+    if document.parent == PROJECT:
+        pytest.skip("one starts there")
+    targets = {
+        (other.parent / target.partition("#")[0]).resolve()
+        for other in DOCUMENTS
+        if other != document
+        for _, target in links(other)
+    }
+    assert document in targets
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=map(str, BLOCKS))
+def test_block_is_true(block: Block) -> None:
+    """A block says what language it holds; JSON and TOML can be parsed, and console blocks are executed or excused."""
+    assert block.language in LANGUAGES
+    if block.language == "json":
+        json.loads(block.text)
+    elif block.language == "toml":
+        tomllib.loads(block.text)
+    elif block.language == "console" and name_of(block.document) not in GENERATED:
+        excused = (name_of(block.document), block.text.splitlines()[0]) in NOT_EXECUTED
+        assert excused != (block.remark == RUN)
+
+
+def test_no_excuse_is_stale() -> None:
+    """Each block that is excused from being executed is still there."""
+    there = {(name_of(block.document), block.text.splitlines()[0]) for block in BLOCKS if block.text}
+    assert set(NOT_EXECUTED) <= there
+
+
+def test_rule_of_the_readme() -> None:
+    """The rule that README.md shows has no findings."""
+    from ocihooks.hooksd.fields import Reading
+    from ocihooks.hooksd.readers import read_document
+
+    (text,) = [block.text for block in BLOCKS if block.text.startswith("$ cat /etc/containers/oci/hooks.d/")]
+    rule = text[text.index("{") : text.rindex("}") + 1]
+    reading = Reading("10-hello.json")
+    assert read_document(rule.encode(), reading) is not None
+    assert reading.problems == []
+
+
+def test_source_names_existing_documents() -> None:
+    """Where the source code refers to a page of the documentation, there is one."""
+    named = {
+        (file.name, name)
+        for file in sorted((PROJECT / "src").rglob("*.py"))
+        for name in re.findall(r"docs/[\w/-]+\.\w+", file.read_text())
+    }
+    assert [found for found in named if not (PROJECT / found[1]).exists()] == []
+
+
+@pytest.mark.parametrize("document", sorted((PROJECT / "docs/how-to").glob("*.md")), ids=lambda path: path.name)
+def test_how_to_ends_with_undo(document: Path) -> None:
+    """The last section of a how-to tells how to undo it."""
+    headings = [line for _, line in prose(document) if line.startswith("## ")]
+    assert headings[-1] == "## Undo it"
