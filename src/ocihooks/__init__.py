@@ -6,6 +6,7 @@ The public names are imported when they are first used, so that importing the pa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocihooks.bundle import Bundle
     from ocihooks.errors import (
         Diagnostic,
         DocumentError,
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
         UntrustedError,
         UsageError,
     )
+    from ocihooks.execution.cancel import Cancellation
+    from ocihooks.execution.errors import (
+        FilterOutputError,
+        HookCancelledError,
+        HookFailedError,
+        HookNotRunnableError,
+        HookRunError,
+        HookTimeoutError,
+    )
+    from ocihooks.execution.filters import FilterReport, apply_filters, filter_config
+    from ocihooks.execution.ordered import run_hooks
+    from ocihooks.execution.result import HookResult
+    from ocihooks.execution.runner import run_hook
     from ocihooks.hooksd.config import VERSION, HookConfig, When, command
     from ocihooks.hooksd.directories import DEFAULT_DIR, OVERRIDE_DIR, Rule, Rules, read_hook_dir
     from ocihooks.hooksd.manager import HookManager, apply
@@ -31,6 +45,7 @@ if TYPE_CHECKING:
     from ocihooks.version import __version__
 
 _HOMES = {
+    "ocihooks.bundle": ("Bundle",),
     "ocihooks.errors": (
         "Diagnostic",
         "DocumentError",
@@ -44,6 +59,19 @@ _HOMES = {
         "UntrustedError",
         "UsageError",
     ),
+    "ocihooks.execution.cancel": ("Cancellation",),
+    "ocihooks.execution.errors": (
+        "FilterOutputError",
+        "HookCancelledError",
+        "HookFailedError",
+        "HookNotRunnableError",
+        "HookRunError",
+        "HookTimeoutError",
+    ),
+    "ocihooks.execution.filters": ("FilterReport", "apply_filters", "filter_config"),
+    "ocihooks.execution.ordered": ("run_hooks",),
+    "ocihooks.execution.result": ("HookResult",),
+    "ocihooks.execution.runner": ("run_hook",),
     "ocihooks.hooksd.config": ("VERSION", "HookConfig", "When", "command"),
     "ocihooks.hooksd.directories": ("DEFAULT_DIR", "OVERRIDE_DIR", "Rule", "Rules", "read_hook_dir"),
     "ocihooks.hooksd.manager": ("HookManager", "apply"),
@@ -62,15 +90,25 @@ __all__ = [
     "READERS",
     "STAGES",
     "VERSION",
+    "Bundle",
+    "Cancellation",
     "Condition",
     "Container",
     "Decision",
     "Diagnostic",
     "DocumentError",
+    "FilterOutputError",
+    "FilterReport",
     "Hook",
+    "HookCancelledError",
     "HookConfig",
     "HookError",
+    "HookFailedError",
     "HookManager",
+    "HookNotRunnableError",
+    "HookResult",
+    "HookRunError",
+    "HookTimeoutError",
     "Hooks",
     "Injection",
     "MatchError",
@@ -91,11 +129,15 @@ __all__ = [
     "When",
     "__version__",
     "apply",
+    "apply_filters",
     "command",
     "decide",
+    "filter_config",
     "match",
     "read_hook",
     "read_hook_dir",
+    "run_hook",
+    "run_hooks",
 ]
 
 

@@ -30,7 +30,7 @@ def quoted(value: object, limit: int = CONTAINER_TEXT_LIMIT) -> str:
     try:
         text = json.dumps(value, default=str)
     except (ValueError, TypeError, RecursionError):  # nested too deep, a number of too many digits, odd keys
-        return f"a {type(value).__name__} that can't be shown"
+        return f"something of type {type(value).__name__}"
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 

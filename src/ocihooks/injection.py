@@ -104,28 +104,32 @@ def merged(hooks: "HooksObject | None", additions: Additions) -> "HooksObject | 
 
 
 def _merged_stage(stage: str, present: "list[Entry]", additions: Additions) -> "list[Entry]":
-    ours = [entry for entry in present if _is_ours(entry, additions.directories)]
-    foreign = [entry for entry in present if not _is_ours(entry, additions.directories)]
+    runs = [list(hooks.get(stage) or ()) for hooks in additions.static]
+    copied = [entry for run in runs for entry in run]  # stay as they stand, also those that bear our marks
+    marked = [_is_ours(entry, additions.directories) and entry not in copied for entry in present]
+    ours = [entry for entry, is_ours in zip(present, marked, strict=True) if is_ours]
+    foreign = [entry for entry, is_ours in zip(present, marked, strict=True) if not is_ours]
+    static = [entry for run in runs if not _contains_run(present, run) for entry in run]
+    there = _comparable(foreign + static)
+    candidates = [(rule_entry(hook, file, place), hook) for place, file, hook in additions.rules if place == stage]
     rules = [
-        rule_entry(hook, file, place)
-        for place, file, hook in additions.rules
-        if place == stage and not any(equals(entry, hook) for entry in foreign)
+        entry
+        for entry, hook in candidates
+        if _comparable([entry])[0] not in there and not any(equals(other, hook) for other in there)
     ]
-    static: list[Entry] = []
-    for hooks in additions.static:
-        run = list(hooks.get(stage) or ())
-        if not _contains_run(present, run):
-            static += run
-    if ours == rules and not static:
-        return present
-    if ours == rules:
+    if _comparable(ours) == _comparable(rules):
         return static + present if additions.prepend else present + static
     return static + rules + foreign if additions.prepend else foreign + static + rules
 
 
+def _comparable(entries: "list[Entry]") -> "list[Entry]":
+    """*entries* with timeouts as text, since numbers of documents are their text and those of rules are integers."""
+    return [entry if entry.get("timeout") is None else {**entry, "timeout": str(entry["timeout"])} for entry in entries]
+
+
 def _is_ours(entry: "Any", directories: "Sequence[str]") -> bool:
     file = rule_of(entry)
-    return file is not None and file.rpartition("/")[0] in directories
+    return file is not None and file.rpartition("/")[0].rstrip("/") in [path.rstrip("/") for path in directories]
 
 
 def _contains_run(present: "list[Entry]", run: "list[Entry]") -> bool:

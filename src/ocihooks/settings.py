@@ -217,18 +217,26 @@ def parse_settings(data: bytes, file: str) -> Settings:
     try:
         document = tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
-        raise SettingsError(f"not UTF-8: {error.reason}", code="not_utf8", file=file) from None
+        line = f"line {data.count(bytes([10]), 0, error.start) + 1}"
+        hint = "write it in UTF-8"
+        raise SettingsError(f"not UTF-8: {error.reason}", code="not_utf8", file=file, pointer=line, hint=hint) from None
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).partition(" (at ")
-        message = f"not TOML: {reason[0].lower()}{reason[1:]}"
-        raise SettingsError(
-            message, code="toml_syntax", file=file, pointer=place.rstrip(")").replace(",", "") or None
-        ) from None
+        raise _not_toml(f"{reason[0].lower()}{reason[1:]}", file, place.rstrip(")").replace(",", "") or None) from None
+    except RecursionError:
+        raise _not_toml("nested too deep", file) from None
+    except ValueError:  # tomllib leaves numbers to int(), which refuses those of thousands of digits
+        raise _not_toml("a number is too long", file) from None
     reading = _Reading(file)
     values = reading.file_tables(document)
     if reading.problems:
         raise SettingsError(problems=reading.problems)
     return Settings(file=file, **values)
+
+
+def _not_toml(reason: str, file: str, place: str | None = None) -> SettingsError:
+    hint = "ocihooks-settings(5) describes the format and all keys"
+    return SettingsError(f"not TOML: {reason}", code="toml_syntax", file=file, pointer=place, hint=hint)
 
 
 class _Reading:
@@ -272,11 +280,14 @@ class _Reading:
                     "unknown_key", f"{place}.{written}", f"unknown key {quoted(written, 80)}", _guess(name, known)
                 )
                 continue
+            attribute = name.replace("-", "_")
+            if attribute in values:
+                self.problem("repeated_key", f"{place}.{written}", f"{name} is there twice", f"keep {quoted(name)}")
             try:
-                values[name.replace("-", "_")] = known[name].read(value)
+                values[attribute] = known[name].read(value)
             except ValueError:
                 message = f"expected {known[name].expected}, found {quoted(value, 80)}"
-                self.problem("wrong_value", f"{place}.{written}", message)
+                self.problem("wrong_value", f"{place}.{written}", message, f"the default is {known[name].default}")
         return values
 
     def problem(self, code: str, place: str, message: str, hint: str | None = None) -> None:

@@ -170,6 +170,7 @@ def test_broken_settings(command: list[str], place: Place, ocihooks: Run) -> Non
     assert (finished.status, finished.stdout) == (1, "")
     assert finished.stderr == (
         'ocihooks: {DIR}/etc/config.toml: ocihooks.position: expected "append" or "prepend", found "first"\n'
+        'hint: the default is "append"\n'
         'ocihooks: {DIR}/etc/config.toml: ocihooks.hook-dirs: unknown key "hook-dirs"\n'
         'hint: did you mean "hooks-dirs"?\n'
     )

@@ -22,6 +22,8 @@ EXPECTED = {
     "hooks_manager": (467, 7),
     "hooks_match": (1297, 0),
     "regex": (794, 13),
+    "run": (90, 7),
+    "filter": (36, 4),
 }
 
 

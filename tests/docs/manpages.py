@@ -27,19 +27,17 @@ def lines(page: Path) -> list[str]:
 
 
 def section(page: Path, title: str) -> list[str]:
-    """The lines of the section or subsection *title*, without its heading."""
+    """The lines of the section or subsection *title*, without its heading; those of its subsections belong to it."""
     found: list[str] = []
-    inside = False
+    kind = ""
     for line in lines(page):
-        if re.match(r"\.S[hs] ", line):
-            if inside and (line.startswith(".Sh") or found_in_subsection):
-                break
-            if unescaped(line[4:]) == title:
-                inside, found_in_subsection = True, line.startswith(".Ss")
-                continue
-        if inside:
+        if kind and line.startswith((".Sh ", f".{kind} ")):
+            break
+        if kind:
             found.append(line)
-    assert inside, f"{page.name}: no section {title}"
+        elif re.match(r"\.S[hs] ", line) and unescaped(line[4:]) == title:
+            kind = line[1:3]
+    assert kind, f"{page.name}: no section {title}"
     return found
 
 

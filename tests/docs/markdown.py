@@ -9,8 +9,9 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 
-DOCUMENTS = (*(PROJECT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),) + tuple(
-    sorted((PROJECT / "docs").rglob("*.md"))
+DOCUMENTS = (
+    *(PROJECT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
 )
 """All Markdown that people read."""
 

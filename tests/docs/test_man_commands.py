@@ -7,12 +7,12 @@ import shlex
 
 import click
 import pytest
+from tests.docs.manpages import DIRECTORY, displays, items, plain, section, subsections
 
 from ocihooks.cli.command import STATUSES
 from ocihooks.cli.group import SUMMARIES, cli
 from ocihooks.cli.main import INTERRUPTED
 from ocihooks.cli.reference import ENVIRONMENT
-from tests.docs.manpages import DIRECTORY, displays, items, plain, section, subsections
 
 PAGE = DIRECTORY / "ocihooks.1"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from tests.docs.manpages import DIRECTORY, PAGES, lines, section
 
 from ocihooks.errors import OCIHooksError, UnavailableError
-from tests.docs.manpages import DIRECTORY, PAGES, lines, section
 
 EXPECTED = ("ocihooks.1", "ocihooks-rules.5", "ocihooks-runtime.8", "ocihooks-settings.5")
 

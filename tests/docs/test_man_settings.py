@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.docs.manpages import DIRECTORY, displays, items, plain, section
 
 from ocihooks.settings import KEYS, RULE_KEYS, Key, parse_settings
 from ocihooks.trust import Trust
 from ocihooks.wrapper.static import parse_static_hooks, read_static_hooks
-from tests.docs.manpages import DIRECTORY, displays, items, plain, section
 
 PAGE = DIRECTORY / "ocihooks-settings.5"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.docs.markdown import PROJECT, tables
+from tests.integration.wrappers import Notes
 
 from ocihooks.spec.stage import STAGES, Stage
 from ocihooks.testing.runtimes import PrivateRuntime
-from tests.docs.markdown import PROJECT, tables
-from tests.integration.wrappers import Notes
 
 PAGE = PROJECT / "docs/explanation/stages.md"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from tests.docs.markdown import PROJECT, tables
 
 from ocihooks.errors import OCIHooksError, UnavailableError, UntrustedError
 from ocihooks.trust import Trust, read_trusted
-from tests.docs.markdown import PROJECT, tables
 
 ROWS = tables(PROJECT / "docs/explanation/trust.md")["When a file is refused"]
 
@@ -62,7 +62,7 @@ def places(private_directory: Path, unavailable: Callable[[OCIHooksError], NoRet
 
 
 @pytest.mark.parametrize(
-    ("row", "case"), zip(ROWS, CASES, strict=True), ids=[f"{place}-{act.__name__}" for place, act in CASES]
+    ("row", "case"), list(zip(ROWS, CASES, strict=True)), ids=[f"{place}-{act.__name__}" for place, act in CASES]
 )
 def test_remedy(row: list[str], case: tuple[str, Callable[[Path], None]], places: dict[str, Path]) -> None:
     """The message is that of the table, and after its remedy the file is read; the message's own hint says the same."""

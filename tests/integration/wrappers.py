@@ -91,7 +91,7 @@ def install_wrapper(
     settings_fixed: bool = True,
 ) -> Wrapper:
     """
-    Install a wrapper in front of *runtime* below *directory*, with hooks directories and settings there, too.
+    Install a wrapper in front of *runtime* below *directory*, with hooks directories, settings and cache there, too.
 
     Args:
         python: Interpreter; None: the one that runs the tests.
@@ -110,6 +110,7 @@ def install_wrapper(
             hooks_dirs=tuple(map(str, hooks_dirs)) if hooks_dirs_fixed else (),
             settings=str(settings) if settings_fixed else None,
             python=python,
+            cache_dir=str(directory / "cache"),
         )
     )
     return Wrapper(script=Path(record.script), runtime=Path(runtime), settings=settings, hooks_dirs=hooks_dirs)

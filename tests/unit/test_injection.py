@@ -173,9 +173,7 @@ class TestReplacing:
     @pytest.mark.parametrize("directory", ["/etc/hooks.d/", "/etc/hooks.d//", "/"])
     def test_spelling_of_directories(self, directory: str) -> None:
         """A directory with slashes behind it is the same directory."""
-        placed = [
-            ("createRuntime", f"{directory.rstrip('/') if directory == '/' else directory}/a.json", Hook(path="/a"))
-        ]
+        placed = [("createRuntime", os.path.join(directory, "a.json"), Hook(path="/a"))]
         wanted = Additions(rules=placed, directories=(directory,))
         hooks = once(None, wanted)
         assert merged(hooks, wanted) is None

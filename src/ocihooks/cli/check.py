@@ -45,13 +45,13 @@ JSON_MEMBERS = {
 @json_option
 def command(
     paths: tuple[str, ...], settings_file: str | None, hooks_dirs: tuple[str, ...], strict: bool, as_json: bool
-) -> None:
+) -> int:
     """
     Report all problems of rules, settings, static hook files and bundles.
 
     Without arguments: the settings, every rule file of the hooks directories (overridden ones, too), static hook files,
-    programs, and whether anybody but root could have written any of them. Errors are what the wrapper refuses containers
-    for; warnings are what works, but hardly as meant.
+    programs, and whether anybody but root could have written any of them. Errors are what the wrapper or a runtime
+    refuses; warnings are about what works, but hardly as meant.
 
     With arguments: rule files, static hook files, settings (*.toml), hooks directories and bundles (directories with a
     config.json), told apart by what is in them. Owners and modes are not looked at then, and a missing program is a
@@ -65,8 +65,7 @@ def command(
         write_json(result.to_json())
     else:
         write(as_text(result))
-    failed = result.errors or (strict and result.warnings)
-    raise click.exceptions.Exit(1 if failed else 0)
+    return 1 if result.errors or (strict and result.warnings) else 0
 
 
 def as_text(result: Report) -> str:

@@ -10,14 +10,18 @@ from ocihooks.errors import Diagnostic, OCIHooksError, quoted
 from ocihooks.hooksd.config import When
 from ocihooks.hooksd.directories import Rule
 from ocihooks.settings import Settings
-from ocihooks.wrapper.rules import injectable_problems, load_rules
+from ocihooks.wrapper.rules import load_rules
 from ocihooks.wrapper.static import read_static_hooks
+from ocihooks.wrapper.usable import injectable_problems
 
 Status = Literal["active", "overridden", "masked", "invalid", "missing program", "unusable"]
 """
 What became of a rule file: it counts; another file of the same name counts; it is empty and takes others out; it can't
 be read; its program is missing; its program or timeout can't be used.
 """
+
+
+_DEFAULTS = Settings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +49,16 @@ class Entry:
 
 
 def look(settings: Settings) -> tuple[tuple[Rule, ...], tuple[Diagnostic, ...]]:
-    """The rules as the wrapper sees them, and what is wrong with the directories, whatever the policy."""
+    """
+    The rules as the wrapper sees them, and what is wrong with the directories, whatever the policy.
+
+    That the default directories are missing is not worth a word.
+    """
     loaded = load_rules(replace(settings, on_invalid="warn", rules={}))
     of_rules = {problem for rule in loaded.rules for problem in rule.problems}
-    return loaded.rules, tuple(problem for problem in loaded.tolerated if problem not in of_rules)
+    others = [problem for problem in loaded.tolerated if problem not in of_rules]
+    asked_for = settings.hooks_dirs != _DEFAULTS.hooks_dirs
+    return loaded.rules, tuple(problem for problem in others if asked_for or problem.code != "missing_directory")
 
 
 def entries(rules: tuple[Rule, ...], settings: Settings) -> Iterator[Entry]:
@@ -114,7 +124,8 @@ def conditions_text(when: When) -> str:
         parts.append("bind mounts" if when.has_bind_mounts else "bind mounts: false")
     parts += [f"annotation {quoted(key.source)} = {quoted(value.source)}" for key, value in when.annotations or ()]
     if when.commands:
-        parts.append("command " + " or ".join(quoted(pattern.source) for pattern in when.commands))
+        commands = " or ".join(quoted(pattern.source) for pattern in when.commands)
+        parts.append(f"command {commands if len(when.commands) == 1 else f'({commands})'}")
     return (" or " if when.any_of else " and ").join(parts) or "no condition"
 
 

@@ -19,8 +19,8 @@ from ocihooks.cli.options import (
     rules_options,
     switch_json,
 )
-from ocihooks.cli.output import table, warn, write, write_json
-from ocihooks.errors import Diagnostic, only_errors
+from ocihooks.cli.output import remark, table, write, write_json
+from ocihooks.errors import WARNING, Diagnostic, only_errors
 from ocihooks.settings import Settings
 
 EXAMPLES = (
@@ -74,8 +74,8 @@ def command(settings_file: str | None, hooks_dirs: tuple[str, ...], as_json: boo
     """
     Show every rule, where it comes from and what became of it.
 
-    One line for each rule file in the order in which rules run: its status (active, overridden, masked, invalid, missing
-    program, unusable), stages and conditions. Static hook files come behind. What is wrong is told by "ocihooks check".
+    One line for each rule file in the order in which rules run, with its status (active, overridden, masked, invalid,
+    missing program, unusable), stages and conditions, then static hook files. "ocihooks check" tells what is wrong.
     """
     sources = read_sources(settings_file, hooks_dirs)
     rules, problems = look(sources.settings)
@@ -84,9 +84,9 @@ def command(settings_file: str | None, hooks_dirs: tuple[str, ...], as_json: boo
     if as_json:
         write_json(as_document(sources, rows, static, problems))
         return
-    warn(sources.problems)
+    remark(sources.problems)
     write(as_text(sources.settings, rows, static))
-    warn([*problems, *notice(rows, static)])
+    remark([*problems, *notice(rows, static)])
 
 
 def as_document(
@@ -143,8 +143,8 @@ def as_text(settings: Settings, rows: Sequence[Entry], static: Sequence[StaticEn
     else:
         text = f"no rules in {', '.join(settings.hooks_dirs) or 'no directories'}"
     if static:
-        shown = [(entry.file, entry.status, _stages(entry)) for entry in static]
-        text += "\n\n" + table(("STATIC HOOK FILE", "STATUS", "HOOKS"), shown)
+        shown = [(entry.status, _stages(entry), entry.file) for entry in static]
+        text += "\n\n" + table(("STATUS", "HOOKS", "STATIC HOOK FILE"), shown)
     return text
 
 
@@ -161,8 +161,10 @@ def _stages(entry: StaticEntry) -> str:
 
 def notice(rows: Sequence[Entry], static: Sequence[StaticEntry]) -> list[Diagnostic]:
     """One line where something is wrong with any of the files."""
-    faulty = [entry for entry in (*rows, *static) if only_errors(entry.problems)]
+    problems = [*(row.problems for row in rows), *(entry.problems for entry in static)]
+    faulty = sum(1 for of_file in problems if only_errors(of_file))
     if not faulty:
         return []
-    files = "1 file" if len(faulty) == 1 else f"{len(faulty)} files"
-    return [Diagnostic(f"{files} can't be used as they are", code="faulty_files", hint='run "ocihooks check"')]
+    files = "1 file" if faulty == 1 else f"{faulty} files"
+    message = f"{files} can't be used"
+    return [Diagnostic(message, code="faulty_files", severity=WARNING, hint='run "ocihooks check"')]

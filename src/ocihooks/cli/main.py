@@ -46,7 +46,7 @@ def _run(arguments: Sequence[str]) -> int:
     from ocihooks.cli.group import cli
 
     if not arguments and _COMPLETE not in os.environ:
-        with click.Context(cli, info_name=PROGRAM) as context:
+        with click.Context(cli, info_name=PROGRAM, **cli.context_settings) as context:
             click.echo(cli.get_help(context), err=True)
         return USAGE
     status = cli.main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
@@ -77,13 +77,17 @@ def _unexpected(error: Exception) -> OCIHooksError:
 
 
 @contextmanager
-def environment() -> Iterator[None]:
-    """What can't be trusted, read or written in here is the environment's fault: exit status 3."""
+def environment(*kinds: type[OCIHooksError]) -> Iterator[None]:
+    """
+    What is raised in here is the environment's fault: exit status 3.
+
+    Args:
+        kinds: Which errors; none given: what can't be trusted, and what can't be written.
+    """
+    foreign: tuple[type[OCIHooksError], ...] = (UnavailableError, *(kinds or (UntrustedError, ReplaceError)))
     try:
         yield
-    except (UntrustedError, ReplaceError) as error:
-        raise UnavailableError(problems=map(_for_root, error.problems)) from error
-    except UnavailableError as error:
+    except foreign as error:
         raise UnavailableError(problems=map(_for_root, error.problems)) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ocihooks.errors import WARNING, Diagnostic, OCIHooksError, quoted
+from ocihooks.errors import WARNING, Diagnostic, OCIHooksError, UnavailableError, UsageError, quoted
 from ocihooks.settings import DEFAULT_FILE, Settings, default_file, read_settings
 from ocihooks.wrapper.switch import Switch, read_switch
 
@@ -86,6 +86,23 @@ def read_sources(settings_file: str | None, hooks_dirs: tuple[str, ...]) -> Sour
 def with_directories(settings: Settings, hooks_dirs: tuple[str, ...]) -> Settings:
     """*settings* with the hooks directories of the command line, if it names any."""
     return replace(settings, hooks_dirs=tuple(map(os.path.abspath, hooks_dirs))) if hooks_dirs else settings
+
+
+def config_path(bundle: str, name: str = "config.json") -> str:
+    """
+    The path of a bundle's configuration.
+
+    Raises:
+        UsageError: There is no such file.
+        UnavailableError: It may not be read.
+    """
+    path = os.path.join(os.path.abspath(bundle), name)
+    if not os.path.exists(path):
+        raise UsageError(f"{bundle} is no bundle: it holds no {name}", hint="name the directory that holds it")
+    if not os.access(path, os.R_OK):
+        hint = None if os.geteuid() == 0 else "run it as root"
+        raise UnavailableError("can't be read: access is not allowed", code="read_failed", file=path, hint=hint)
+    return path
 
 
 def look_at_switch(settings_file: str) -> tuple[Switch | None, tuple[Diagnostic, ...]]:

@@ -39,10 +39,10 @@ def complain(error: OCIHooksError) -> None:
     write(error.render(PROGRAM), err=True)
 
 
-def warn(problems: Iterable[Diagnostic]) -> None:
-    """Print *problems* on standard error, as warnings whatever their severity."""
+def remark(problems: Iterable[Diagnostic]) -> None:
+    """Print *problems*, which are not the result itself, on standard error."""
     for problem in problems:
-        write(finding_lines(problem.but(severity=WARNING)), err=True)
+        write(finding_lines(problem), err=True)
 
 
 def finding_lines(problem: Diagnostic) -> str:
@@ -68,13 +68,17 @@ def coloured(text: str, colour: str | None, *, bold: bool = False) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows below headers: a box that fits the terminal, elsewhere aligned columns that are never cut."""
-    return _boxed(headers, rows) if on_terminal() else columns([headers, *rows])
+    """
+    Rows below headers: a box that fits the terminal, elsewhere aligned columns that are never cut.
+
+    A dash stands in empty cells, so that fields can be counted.
+    """
+    return _boxed(headers, rows) if on_terminal() else columns([headers, *rows], empty="-")
 
 
-def columns(rows: Sequence[Sequence[str]], indent: str = "") -> str:
-    """Aligned columns, two blanks between them; an empty cell is a dash, so that fields can be counted."""
-    shown = [[printable(cell) or "-" for cell in row] for row in rows]
+def columns(rows: Sequence[Sequence[str]], indent: str = "", *, empty: str = "") -> str:
+    """Aligned columns, two blanks between them; *empty* stands in empty cells."""
+    shown = [[printable(cell) or empty for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown)
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)

@@ -4,10 +4,10 @@ The launcher's data: when a create surely matches no rule, so that the wrapper i
 Every rule must need a text that shows in config.json as it is, and none of these texts may be there. The texts come
 from `ocihooks.compiled.needs`; those that JSON could write in another way make the shortcut impossible.
 
-Format, all numbers in the machine's byte order: 16 bytes of magic; the FNV-1a checksum (64 bits) of all that follows;
-the number of sources and of texts (32 bits each); for each source its kind (32 bits: 0 missing, 1 identity, 2 whole),
-device, inode, mode, owner, group, size, time of content and of attributes (64 bits each), and its path; then the
-texts. A path or text is its length (32 bits), its bytes, and a NUL.
+Format, all numbers in the machine's byte order: 16 bytes of magic; a checksum (64 bits) of all that follows; the
+number of sources and of texts (32 bits each); for each source its kind (0 missing, 1 identity, 2 whole), device, inode,
+mode, owner, group, size, time of content and of attributes (64 bits each), and its path; then the texts. A path or text
+ends with a NUL; more of them fill the last eight bytes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAGIC = b"ocihooks skip 1\0"
 
 _MISSING, _IDENTITY, _WHOLE = range(3)
+_64_BITS = (1 << 64) - 1
 
 
 def texts_of(rules: RuleSet) -> tuple[str, ...] | None:
@@ -33,7 +34,7 @@ def texts_of(rules: RuleSet) -> tuple[str, ...] | None:
 
     Our own mark is always among them: a bundle that is used again may have entries of rules that are gone.
     """
-    if rules.static or rules.log is not None or any(FILTER_STAGE in rule[3] for rule in rules.rules):
+    if rules.refused or rules.static or rules.log is not None or any(FILTER_STAGE in rule[3] for rule in rules.rules):
         return None
     if not all(map(_is_written_as_it_is, rules.needs)):
         return None
@@ -48,23 +49,23 @@ def _is_written_as_it_is(text: str) -> bool:
 def encode(seen: Snapshot, texts: tuple[str, ...]) -> bytes:
     """The bytes of the launcher's data."""
     body = struct.pack("=II", len(seen), len(texts))
-    body += b"".join(_source(whole, then) + _text(os.fsencode(path)) for path, whole, then in seen)
-    body += b"".join(_text(text.encode()) for text in texts)
+    body += b"".join(_source(whole, then) + os.fsencode(path) + b"\0" for path, whole, then in seen)
+    body += b"".join(text.encode() + b"\0" for text in texts)
+    body += bytes(-len(body) % 8)
     return MAGIC + struct.pack("=Q", _checksum(body)) + body
 
 
 def _source(whole: bool, then: Seen) -> bytes:
     if then is None:
-        return struct.pack("=I8Q", _MISSING, *(0,) * 8)
-    return struct.pack("=I8Q", _WHOLE if whole else _IDENTITY, *then, *(0,) * (8 - len(then)))
-
-
-def _text(data: bytes) -> bytes:
-    return struct.pack("=I", len(data)) + data + b"\0"
+        return struct.pack("=9Q", _MISSING, *(0,) * 8)
+    numbers = (number & _64_BITS for number in then)  # times before 1970 are negative
+    return struct.pack("=9Q", _WHOLE if whole else _IDENTITY, *numbers, *(0,) * (8 - len(then)))
 
 
 def _checksum(data: bytes) -> int:
+    """FNV-1a of *data*, eight bytes at a time, with the upper half mixed into the lower one after each step."""
     total = 14695981039346656037
-    for byte in data:
-        total = (total ^ byte) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
+    for word in memoryview(data).cast("Q"):
+        total = (total ^ word) * 1099511628211 & _64_BITS
+        total ^= total >> 32
     return total

@@ -12,7 +12,6 @@ import os
 from typing import Any
 
 import ocihooks
-from ocihooks.version import __version__
 
 EVERY_CALL = (
     "ocihooks",
@@ -29,6 +28,7 @@ EVERY_CREATE = (
     "ocihooks.version",
     "ocihooks.trust",
     "ocihooks.replace",
+    "ocihooks.places",
     "ocihooks.injection",
     "ocihooks.document",
     "ocihooks.hooksd",
@@ -42,20 +42,25 @@ EVERY_CREATE = (
     "ocihooks.compiled.sources",
     "ocihooks.compiled.store",
     "ocihooks.wrapper.usable",
+    "ocihooks.wrapper.cache",
     "ocihooks.wrapper.plan",
     "ocihooks.wrapper.create",
 )
 """What a create needs besides, while the compiled rules are fresh."""
 
 
+ENDINGS = {".call": EVERY_CALL, ".create": EVERY_CREATE}
+"""The images of an installation, by the ending of their file's name."""
+
+
 def build_image(modules: tuple[str, ...]) -> bytes:
     """
-    The bytes of an image: a marshalled tuple of the interpreter's magic number, our version, and the modules.
+    The bytes of an image: the interpreter's magic number, then a marshalled tuple of the modules.
 
-    Each module is (name, directory of its package or None, code).
+    Each module is (name, directory of its package or None, code). The script of the installation loads them.
     """
     parts: Any = tuple(_module(name) for name in modules)
-    return marshal.dumps((importlib.util.MAGIC_NUMBER, __version__, parts))
+    return importlib.util.MAGIC_NUMBER + marshal.dumps(parts)
 
 
 def _module(name: str) -> tuple[str, str | None, object]:

@@ -19,12 +19,15 @@ from dataclasses import dataclass
 
 import ocihooks
 from ocihooks.errors import ReplaceError, UnavailableError, UntrustedError, UsageError, os_reason, quoted
+from ocihooks.install.image import ENDINGS, build_image
+from ocihooks.install.launcher import is_built, launcher_for
 from ocihooks.install.record import Record, read_record, record_file, sha256
 from ocihooks.install.script import MARK, script_text
 from ocihooks.replace import replace_file
 from ocihooks.settings import read_settings
 from ocihooks.trust import check_trusted, explained, trust_here
 from ocihooks.version import __version__
+from ocihooks.wrapper.cache import Cache
 from ocihooks.wrapper.installation import Installation
 
 DEFAULT_PREFIX = "/usr/local"
@@ -45,6 +48,8 @@ class Request:
         hooks_dirs: Hooks directories that replace those of the settings; empty: none.
         settings: The settings file; None: the default place.
         python: The interpreter; None: the one that runs now.
+        cache_dir: Where compiled rules are kept; None: the default place.
+        launcher: Whether to put the compiled launcher in front; None: where the package has it.
     """
 
     prefix: str = DEFAULT_PREFIX
@@ -53,14 +58,24 @@ class Request:
     hooks_dirs: tuple[str, ...] = ()
     settings: str | None = None
     python: str | None = None
+    cache_dir: str | None = None
+    launcher: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A checked request: the record to be, and the script's text."""
+    """
+    A checked request.
+
+    Attributes:
+        record: The record to be.
+        text: The script.
+        program: The launcher with its settings; None: engines call the script.
+    """
 
     record: Record
     text: str
+    program: bytes | None
 
 
 def prepare_install(request: Request) -> Prepared:
@@ -76,6 +91,7 @@ def prepare_install(request: Request) -> Prepared:
     _check_words(request)
     python = os.path.realpath(request.python or sys.executable)
     script = os.path.join(request.prefix, "bin", request.name)
+    launched = is_built() if request.launcher is None else request.launcher
     runtime = find_runtime(request.runtime)
     _check_not_itself(runtime, script)
     paths = package_paths()
@@ -90,22 +106,39 @@ def prepare_install(request: Request) -> Prepared:
         flavour=flavour_of(runtime),
         settings=request.settings or "",
         hooks_dirs=request.hooks_dirs,
+        cache_dir=request.cache_dir or "",
+        launched=launched,
     )
-    text = script_text(installation, python, paths)
+    own = os.path.join(request.prefix, "lib", "ocihooks", request.name)
+    text = script_text(installation, python, paths, own)
+    program = _launcher(installation, python, f"{own}.py") if launched else None
     _check_place(script, request, runtime)
     record = Record(
         name=request.name,
         script=script,
-        script_sha256=sha256(text.encode()),
+        script_sha256=sha256(program or text.encode()),
         runtime=runtime,
         flavour=installation.flavour,
         settings=installation.settings,
         hooks_dirs=installation.hooks_dirs,
         python=python,
         version=__version__,
+        cache_dir=installation.cache_dir,
+        launcher=launched,
+        files=(*([f"{own}.py"] if launched else []), *(f"{own}{ending}" for ending in ENDINGS)),
         made_directories=_missing_directories(request),
     )
-    return Prepared(record=record, text=text)
+    return Prepared(record=record, text=text, program=program)
+
+
+def _launcher(installation: Installation, python: str, script: str) -> bytes:
+    return launcher_for(
+        runtime=installation.runtime,
+        python=python,
+        script=script,
+        data=Cache(installation, {}).skip_file,
+        name=installation.name,
+    )
 
 
 def install(request: Request) -> Record:
@@ -123,13 +156,42 @@ def install(request: Request) -> Record:
     _compile(record.python)
     if before is not None:
         record = Record.from_json(record.to_json() | {"made_directories": before.made_directories})
-    _write_script(record.script, prepared.text.encode())
+    _write_images(record)
+    script = prepared.text.encode()
+    if prepared.program is not None:
+        replace_file(record.files[0], script)
+    _write_program(record.script, prepared.program or script)
     text = json.dumps(record.to_json(), indent=2) + "\n"
     replace_file(record_file(request.prefix, request.name), text.encode())
     return record
 
 
-def _write_script(script: str, data: bytes) -> None:
+def _write_images(record: Record) -> None:
+    """Compile the modules of the warm path by the interpreter that is going to load them."""
+    images = record.files[-len(ENDINGS) :]
+    for image, modules in zip(images, ENDINGS.values(), strict=True):
+        if os.path.realpath(sys.executable) == record.python:
+            data = build_image(modules)
+        else:
+            code = f"import sys; sys.path += {list(package_paths())}; from ocihooks.install import image; "
+            code += f"sys.stdout.buffer.write(image.build_image({modules}))"
+            data = _output([record.python, "-IS", "-c", code], record.python)
+        replace_file(image, data)
+
+
+def _output(command: Sequence[str], python: str) -> bytes:
+    try:
+        done = subprocess.run(command, check=False, timeout=120, stdin=subprocess.DEVNULL, capture_output=True)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(f"interpreter {quoted(python, 200)} does not run: {error}") from None
+    if done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        hint = "name an interpreter of Python 3.11 or later with --python"
+        raise UnavailableError(f"interpreter {quoted(python, 200)} can't run ocihooks: {last}", hint=hint)
+    return done.stdout
+
+
+def _write_program(script: str, data: bytes) -> None:
     if os.path.islink(script):  # the link that an uninstallation left in use; its target must stay as it is
         temporary = f"{script}.ocihooks-{os.getpid()}"
         replace_file(temporary, data, mode=0o755)
@@ -145,7 +207,8 @@ def _check_words(request: Request) -> None:
         hint = "engines and people would take the wrapper for the runtime itself"
         raise UsageError(f"--name {quoted(request.name)} is the name of a runtime", hint=hint)
     absolute = [("--prefix", request.prefix), *(("--hooks-dir", path) for path in request.hooks_dirs)]
-    absolute += [("--settings", request.settings)] if request.settings else []
+    given = (("--settings", request.settings), ("--cache-dir", request.cache_dir))
+    absolute += [(option, path) for option, path in given if path]
     for option, path in absolute:
         if not path.startswith("/") or not path.isprintable():
             raise UsageError(f"{option} {quoted(path, 200)}: expected an absolute path")
@@ -257,11 +320,7 @@ def _compile(python: str) -> None:
     if os.path.realpath(sys.executable) == python:
         compileall.compile_dir(package, quiet=2)
         return
-    command = [python, "-IS", "-m", "compileall", "-qq", package]
-    try:
-        subprocess.run(command, check=False, timeout=120, stdin=subprocess.DEVNULL, capture_output=True)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(f"interpreter {quoted(python, 200)} does not run: {error}") from None
+    _output([python, "-IS", "-m", "compileall", "-qq", package], python)
 
 
 def is_ours(script: str, record: Record | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ocihooks.errors import UnavailableError, UsageError, quoted
+from ocihooks.errors import UnavailableError, UsageError, os_reason, quoted
 
 PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ocihooks-launcher")
 """Where the build puts it."""
@@ -31,7 +31,8 @@ def launcher_for(*, runtime: str, python: str, script: str, data: str, name: str
 
     Raises:
         UnavailableError: The package was built without it.
-        UsageError: A path has characters that its messages could not show, or all are too long together.
+        UsageError: A path is not absolute or has characters that its messages could not show, or all are too long
+            together.
     """
     try:
         with open(PROGRAM, "rb") as stream:
@@ -39,10 +40,17 @@ def launcher_for(*, runtime: str, python: str, script: str, data: str, name: str
     except FileNotFoundError:
         hint = "install a C compiler and build the package again, or use --no-launcher"
         raise UnavailableError("this package was built without the launcher", file=PROGRAM, hint=hint) from None
+    except OSError as error:
+        raise UnavailableError(f"can't be read: {os_reason(error)}", file=PROGRAM) from None
     texts = (runtime, python, script, data, name)
+    for path in (runtime, python, script, data or "/"):
+        if not path.startswith("/"):
+            raise UsageError(f"{quoted(path, 200)}: expected an absolute path")
     for text in texts:
         if not text.isprintable() or '"' in text or "\\" in text:
-            raise UsageError(f"{quoted(text, 200)}: the launcher takes no path with quotes, backslashes or control characters")
+            raise UsageError(
+                f"{quoted(text, 200)}: the launcher takes no path with quotes, backslashes or control characters"
+            )
     settings = MARK + b"".join(os.fsencode(text) + b"\0" for text in texts)
     at = program.find(MARK)
     if at < 0 or program.find(MARK, at + 1) >= 0:

@@ -18,14 +18,17 @@ class Record:
 
     Attributes:
         name: The program's name.
-        script: Absolute path of the script.
-        script_sha256: Hash of the script as it was written.
+        script: Absolute path of the program that engines call: the script, or the launcher in front of it.
+        script_sha256: Hash of that program as it was written.
         runtime: The real runtime.
         flavour: "runc", "crun" or "" (unknown).
         settings: The settings file; "" means the default place.
         hooks_dirs: Hooks directories that replace those of the settings; empty: none.
         python: The interpreter.
         version: Version of the package that installed it.
+        cache_dir: Where compiled rules are kept; "" means the default place.
+        launcher: Whether the program is the launcher, which starts the script.
+        files: All other files that were written: the script behind a launcher, and the images.
         made_directories: Directories that did not exist before, the innermost last.
     """
 
@@ -38,12 +41,15 @@ class Record:
     hooks_dirs: tuple[str, ...]
     python: str
     version: str
+    cache_dir: str
+    launcher: bool
+    files: tuple[str, ...]
     made_directories: tuple[str, ...]
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read a record as `to_json` wrote it."""
-        lists = {name: tuple(document[name]) for name in ("hooks_dirs", "made_directories")}
+        lists = {name: tuple(document[name]) for name in ("hooks_dirs", "files", "made_directories")}
         return cls(**{name: document[name] for name in cls.__slots__} | lists)
 
     def to_json(self) -> dict[str, Any]:

@@ -88,7 +88,9 @@ def _remove(record: Record, prefix: str, *, pass_through: bool) -> None:
             os.replace(temporary, record.script)
         elif os.path.lexists(record.script):
             os.unlink(record.script)
-        os.unlink(record_file(prefix, record.name))
+        for file in (*record.files, record_file(prefix, record.name)):
+            if os.path.lexists(file):
+                os.unlink(file)
     except OSError as error:
         raise UnavailableError(f"can't be removed: {os_reason(error)}", file=record.script) from None
     for directory in reversed(record.made_directories):

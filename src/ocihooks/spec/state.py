@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from ocihooks.errors import DocumentError, quoted
+from ocihooks.errors import DocumentError, quoted, reference_token
 from ocihooks.spec.members import expect, optional, required, unknown
 
 _STATE_MEMBERS = ("ociVersion", "id", "status", "pid", "bundle", "annotations")
@@ -65,7 +65,7 @@ class State:
             )
         annotations = optional(members, "annotations", dict, "")
         for name, value in (annotations or {}).items():
-            expect(value, str, f"/annotations/{name}")
+            expect(value, str, f"/annotations/{reference_token(name)}")
         return cls(
             oci_version=required(members, "ociVersion", str, ""),
             id=required(members, "id", str, ""),

@@ -24,7 +24,7 @@ _IGNORED_BY_CPYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")  # the values of LC_CTYPE that CPython may set, see PEP 538
 
 
-def become(runtime: str, argv: "Sequence[str]", *, own: str) -> "Never":
+def become(runtime: str, argv: "Sequence[str]", *, own: str, ignored: int = 0) -> "Never":
     """
     Replace this process by *runtime*.
 
@@ -32,13 +32,17 @@ def become(runtime: str, argv: "Sequence[str]", *, own: str) -> "Never":
         runtime: Absolute path of the runtime; handed on as argv[0], too.
         argv: The words behind the program's name.
         own: Path of the program that engines call, which *runtime* must not be.
+        ignored: The signals that were ignored when we were called, bit N-1 for signal N; only the launcher knows.
 
     Raises:
         UnavailableError: It can't be executed; signals are then again as they were.
     """
     _check_place(runtime, own)
     _restore_locale()
-    dispositions = [(number, _signal.signal(number, _signal.SIG_DFL)) for number in _IGNORED_BY_CPYTHON]
+    dispositions = [
+        (number, _signal.signal(number, _signal.SIG_IGN if ignored >> (number - 1) & 1 else _signal.SIG_DFL))
+        for number in _IGNORED_BY_CPYTHON
+    ]
     try:
         posix.execv(runtime, (runtime, *argv))
     except (OSError, ValueError) as error:

@@ -5,8 +5,8 @@ It is the engine's or the fully injected one at every instant; on any failure it
 While the compiled rules are fresh, no settings, no rule file and no library is read: this is the wrapper's warm path.
 """
 
-from ocihooks.document import parse_config, read_config, with_member
-from ocihooks.errors import DocumentError, OCIHooksError
+from ocihooks.document import read_config, with_member
+from ocihooks.errors import OCIHooksError
 from ocihooks.injection import FILTER_STAGE
 from ocihooks.replace import replace_file
 from ocihooks.wrapper.cache import Cache, environment
@@ -14,6 +14,8 @@ from ocihooks.wrapper.plan import plan_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocihooks.compiled.ruleset import RuleSet
     from ocihooks.document import Config
     from ocihooks.settings import Settings
@@ -22,14 +24,17 @@ if TYPE_CHECKING:
     from ocihooks.wrapper.plan import Plan
 
 
-def prepare(call: "Call", installation: "Installation") -> None:
+def prepare(call: "Call", installation: "Installation", before_refresh: "Callable[[], None]") -> None:
     """
     Give the container of *call* its hooks.
+
+    Args:
+        before_refresh: Called before rules are read from their files, and the library for that imported.
 
     Raises:
         OCIHooksError: The container must not be created; its config.json is as it was.
     """
-    rules = _rules(Cache(installation, environment()))
+    rules = _rules(Cache(installation, environment()), before_refresh)
     if rules is None:
         return
     try:
@@ -42,10 +47,11 @@ def prepare(call: "Call", installation: "Installation") -> None:
         _log_plan(rules.log, call, plan, changed)
 
 
-def _rules(cache: Cache) -> "RuleSet | None":
+def _rules(cache: Cache, before_refresh: "Callable[[], None]") -> "RuleSet | None":
     """The rules, from the cache if they are fresh; None while the kill switch is on."""
     rules, _ = cache.load()
     if rules is None:
+        before_refresh()
         from ocihooks.wrapper.refresh import refresh
 
         rules = refresh(cache)
@@ -98,16 +104,7 @@ def filtered(data: bytes, plan: "Plan", file: str) -> bytes:
     from ocihooks.wrapper.filters import run_filters
 
     bundle = os.path.dirname(os.path.abspath(file))
-    output = run_filters(plan.filters, data, bundle, stage=FILTER_STAGE, default_timeout=plan.default_timeout)
-    checked = parse_config(output, f"{file} as the precreate filters left it")
-    if not isinstance(checked.members.get("ociVersion"), str):
-        raise DocumentError(
-            "expected a configuration, found no ociVersion; a filter has to print the whole configuration",
-            code="filter_output",
-            file=checked.file,
-            pointer="/ociVersion",
-        )
-    return output
+    return run_filters(plan.filters, data, bundle, stage=FILTER_STAGE, default_timeout=plan.default_timeout)
 
 
 def _log_plan(log: str, call: "Call", plan: "Plan", changed: bool) -> None:

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from ocihooks.compiled.ruleset import CompiledRuleView
 from ocihooks.document import MAX_BYTES
-from ocihooks.errors import OCIHooksError
-from ocihooks.execution.filters import apply_filters
+from ocihooks.errors import DocumentError, OCIHooksError
+from ocihooks.execution.filters import FilterReport, apply_filters
 from ocihooks.injection import rule_entry
 from ocihooks.spec.hook import Hook
 
@@ -38,7 +38,8 @@ def run_filters(
         if hook.timeout is None:
             hook = replace(hook, timeout=default_timeout)
         try:
-            data = apply_filters([hook], data, cwd=bundle, output_limit=MAX_BYTES, drain_s=DRAIN_S).data
+            report = apply_filters([hook], data, cwd=bundle, output_limit=MAX_BYTES, drain_s=DRAIN_S)
+            _check_version(report)
         except OCIHooksError as error:
             raise OCIHooksError(
                 f"{stage} filter {hook.path}: {error.message}",
@@ -46,4 +47,15 @@ def run_filters(
                 file=rule.file,
                 hint=error.hint or "run the filter by hand with the configuration on its standard input",
             ) from error
+        data = report.data
     return data
+
+
+def _check_version(report: FilterReport) -> None:
+    """Every configuration has a version; without one, a filter has printed a part of it only."""
+    if not isinstance(report.config.get("ociVersion"), str):
+        raise DocumentError(
+            "its output is no configuration: /ociVersion: expected a string, found none",
+            code="filter_output",
+            hint="a filter has to write the whole configuration to standard output, and nothing else",
+        )

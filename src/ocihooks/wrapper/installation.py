@@ -17,9 +17,10 @@ class Installation:
         settings: Path of the settings file; "": the default place, for rootless users their own.
         hooks_dirs: Hooks directories in place of those of the settings; empty: those of the settings.
         cache_dir: Where compiled rules are kept; "": the default place.
+        launched: Whether the launcher starts the script; it then says in the first word which signals were ignored.
     """
 
-    __slots__ = ("cache_dir", "flavour", "hooks_dirs", "name", "runtime", "script", "settings")
+    __slots__ = ("cache_dir", "flavour", "hooks_dirs", "launched", "name", "runtime", "script", "settings")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Installation:
         settings: str = "",
         hooks_dirs: "Sequence[str]" = (),
         cache_dir: str = "",
+        launched: bool = False,
     ) -> None:
         self.name = name
         self.script = script
@@ -39,3 +41,4 @@ class Installation:
         self.settings = settings
         self.hooks_dirs = tuple(hooks_dirs)
         self.cache_dir = cache_dir
+        self.launched = launched

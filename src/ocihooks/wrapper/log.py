@@ -12,12 +12,13 @@ import time
 from typing import Any
 
 from ocihooks.errors import CONTAINER_TEXT_LIMIT
+from ocihooks.trust import trust_here
 
 _REGULAR = 0o100000
 
 
 def write_line(file: str, level: str, message: str, **members: Any) -> None:
-    """Append one line to *file*, a regular file that root owns or one that is made now; give up silently otherwise."""
+    """Append one line to *file*, a plain file of somebody trusted or one that is made now; give up silently otherwise."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     record = {
         "time": now,
@@ -32,12 +33,18 @@ def write_line(file: str, level: str, message: str, **members: Any) -> None:
     except OSError:
         return
     try:
-        if os.fstat(fd).st_mode & 0o170000 == _REGULAR:
+        if _is_ours(os.fstat(fd)):
             os.write(fd, line)
     except OSError:
         pass
     finally:
         os.close(fd)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether this is a file of somebody trusted, and not another name that somebody gave to a file of theirs."""
+    regular = status.st_mode & 0o170000 == _REGULAR
+    return regular and status.st_nlink == 1 and status.st_uid in trust_here().owners
 
 
 def _cut(value: Any) -> Any:

@@ -5,7 +5,7 @@ Only create, run and restore read a config.json, so all other operations become 
 files is read. This module and what it imports at the top are the wrapper's warm path.
 """
 
-import os
+import posix
 import sys
 
 from ocihooks.errors import OCIHooksError, UnavailableError
@@ -15,6 +15,7 @@ from ocihooks.wrapper.become import become, check_runtime
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Callable
     from typing import NoReturn
 
     from ocihooks.wrapper.installation import Installation
@@ -22,23 +23,45 @@ else:
     import _signal  # what signal is made of, without enum
 
 
-def main(installation: "Installation") -> "NoReturn":
-    """Read the command line, prepare the container if this is to be one, and become the runtime."""
+IGNORED = "--ignored-signals="
+"""The launcher's word: the signals that were ignored when it was started, as a hexadecimal number."""
+
+WITHOUT_IMAGE = "--without-image"
+"""Our own word: import the package itself."""
+
+
+def main(installation: "Installation", load: "Callable[[str], None] | None" = None) -> "NoReturn":
+    """
+    Read the command line, prepare the container if this is to be one, and become the runtime.
+
+    Args:
+        load: Loads an image of compiled modules by its ending; None: the package itself is imported.
+    """
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends us as it would end the runtime: without a word
-    words = sys.argv[1:]
+    words, ignored = _words(installation)
     call = parse(words, installation.flavour)
     try:
         if call.changes_container and not call.refused:
             check_runtime(installation.runtime, installation.script)
-            _prepare(call, installation)
-        become(installation.runtime, words, own=installation.script)
+            _prepare(call, installation, load)
+        become(installation.runtime, words, own=installation.script, ignored=ignored)
     except OCIHooksError as error:
         _report(error, call, installation)
-    os._exit(1)
+    posix._exit(1)  # noqa: SLF001  (os._exit is this function)
 
 
-def _prepare(call: Call, installation: "Installation") -> None:
+def _words(installation: "Installation") -> tuple[list[str], int]:
+    """The engine's words, and the signals that were ignored as far as the launcher told."""
+    words = sys.argv[1:]
+    if words[:1] == [WITHOUT_IMAGE]:
+        del words[0]
+    if installation.launched and words and words[0].startswith(IGNORED):
+        return words[1:], int(words[0][len(IGNORED) :], 16)
+    return words, 0
+
+
+def _prepare(call: Call, installation: "Installation", load: "Callable[[str], None] | None") -> None:
     if call.doubt:
         raise UnavailableError(
             call.doubt,
@@ -46,15 +69,46 @@ def _prepare(call: Call, installation: "Installation") -> None:
             hint="name the bundle with --bundle DIR before the id; for an option of a newer runtime, update ocihooks",
         )
     try:
+        if load is not None:
+            _load_more(load)
         from ocihooks.wrapper.create import prepare
 
-        prepare(call, installation)
+        prepare(call, installation, _restart_if_outdated if load else _go_on)
     except OCIHooksError:
         raise
     except ImportError as error:
         raise _foreign_interpreter(error) from error
     except Exception as error:  # whatever it is: one sentence, no traceback, and no container
         raise _internal(error) from error
+
+
+def _load_more(load: "Callable[[str], None]") -> None:
+    """Load the modules that a create needs; if the image can't be used, the package is imported."""
+    before = set(sys.modules)
+    try:
+        load(".create")
+    except Exception:  # noqa: BLE001  (whatever is wrong with it, the package is there)
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+
+
+def _go_on() -> None:
+    """There is no image that could be outdated."""
+
+
+def _restart_if_outdated() -> None:
+    """
+    Start again without images if the package is of another version than they are, so that the two are never mixed.
+
+    The process stays the same; engines notice nothing.
+    """
+    import ocihooks
+    from ocihooks.version import __version__
+
+    with open(f"{ocihooks.__path__[0]}/version.py", encoding="utf-8") as stream:
+        if f'"{__version__}"' in stream.read():
+            return
+    posix.execv(sys.executable, (sys.executable, "-IS", sys.argv[0], WITHOUT_IMAGE, *sys.argv[1:]))
 
 
 def _foreign_interpreter(error: ImportError) -> OCIHooksError:
@@ -71,7 +125,7 @@ def _internal(error: BaseException) -> OCIHooksError:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "unknown place"
+    where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else "unknown place"
     return OCIHooksError(
         f"internal error at {where}: {type(error).__name__}: {error}",
         code="internal",

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ocihooks.cli.checks.hook_rules import hook_findings
 from ocihooks.cli.checks.names import is_near_miss, near_miss
 from ocihooks.cli.checks.report import Checked, Report, report
-from ocihooks.document import MAX_BYTES, parse_config, parse_document
-from ocihooks.errors import WARNING, Diagnostic, DocumentError, HookError, OCIHooksError, UnavailableError, os_reason
+from ocihooks.document import MAX_BYTES, Document, JSONNumber, dumps, parse_config, parse_document
+from ocihooks.errors import (
+    ERROR,
+    WARNING,
+    Diagnostic,
+    DocumentError,
+    HookError,
+    OCIHooksError,
+    UnavailableError,
+    os_reason,
+)
 from ocihooks.hooksd.config import HookConfig
 from ocihooks.hooksd.fields import Reading
 from ocihooks.hooksd.lint import lint_program
 from ocihooks.hooksd.readers import SUFFIX, check_program, read_document
-from ocihooks.injection import STAGES
+from ocihooks.injection import FILTER_STAGE, STAGES
 from ocihooks.settings import parse_settings
 from ocihooks.spec.stage import Stage
 from ocihooks.trust import MAX_FILE_BYTES
-from ocihooks.wrapper.rules import FILTER_STAGE
 from ocihooks.wrapper.static import parse_static_hooks
 
 
@@ -111,27 +119,37 @@ def static_findings(path: str, data: bytes) -> Iterator[Diagnostic]:
 
 def config_findings(path: str, data: bytes) -> Iterator[Diagnostic]:
     """All problems of a config.json that concern hooks: what the wrapper refuses, and what the spec says."""
-    strict: tuple[Diagnostic, ...] = ()
     try:
-        parse_config(data, path)
+        document = parse_document(data, path)
     except DocumentError as error:
-        strict = error.problems
-    try:
-        members = parse_document(data, path).members
-    except DocumentError:
-        yield from strict
+        yield from error.problems
         return
-    if not isinstance(members.get("ociVersion"), str):
+    members = document.members
+    version = members.get("ociVersion")
+    if not isinstance(version, str) or isinstance(version, JSONNumber):
         message = 'expected a string "ociVersion" at the top, so this is no runtime configuration'
         yield Diagnostic(message, code="missing_property", file=path, pointer="/ociVersion")
-    yield from _both(strict, hook_findings(members.get("hooks"), path, "/hooks"))
+    yield from _both(_strict(document), hook_findings(members.get("hooks"), path, "/hooks"))
 
 
-def _both(strict: tuple[Diagnostic, ...], by_rules: Iterator[Diagnostic]) -> Iterator[Diagnostic]:
-    """The findings of the strict reader, which stops at the first one, and those of the rows that it has not said."""
-    said = {(finding.code, finding.pointer) for finding in strict}
-    yield from strict
-    yield from (finding for finding in by_rules if (finding.code, finding.pointer) not in said)
+def _strict(document: Document) -> Iterator[Diagnostic]:
+    """What the wrapper refuses; its reader stops at the first problem, so each member is handed to it alone."""
+    for name, (start, end) in document.spans.items():
+        alone = f"{{{dumps(name)}:{document.text[start:end]}}}"
+        try:
+            parse_config(alone.encode(), document.file)
+        except DocumentError as error:
+            yield from error.problems
+
+
+def _both(strict: Iterable[Diagnostic], by_rules: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings of the rows and of the strict reader; where both speak of one place, the graver one."""
+    kept = {(finding.code, finding.pointer): finding for finding in by_rules}
+    for finding in strict:
+        known = kept.get((finding.code, finding.pointer))
+        if known is None or known.severity != ERROR:
+            kept[finding.code, finding.pointer] = finding
+    yield from kept.values()
 
 
 def rule_findings(path: str, data: bytes) -> Iterator[Diagnostic]:

@@ -6,15 +6,16 @@ Spec: runtime-spec 1.3.0, config.md "POSIX-platform Hooks".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from ocihooks.document import JSONNumber, type_name
 from ocihooks.errors import ERROR, WARNING, Diagnostic, os_reason, quoted
 from ocihooks.spec.stage import STAGES, Stage
 
-SECTION = 'runtime-spec 1.3.0, config.md "POSIX-platform Hooks"'
+SECTION = 'runtime-spec config.md "POSIX-platform Hooks"'
 
 Found = Iterator[tuple[str, str]]
 """Places below the value that was looked at, as the rest of a JSON pointer, each with what is wrong there."""
@@ -43,23 +44,29 @@ class HookRule:
 
     @property
     def hint(self) -> str:
-        """The remedy, the sentence and where it stands."""
-        words = f"{self.level}: {self.sentence}" if self.level else self.sentence
-        source = f" ({SECTION})" if self.level else ""
-        return f"{self.remedy}; {words}{source}" if self.remedy else f"{words}{source}"
+        """The remedy, or the sentence where that says it, and where the sentence stands."""
+        return self.remedy or f"{self.sentence} ({self.level}, {SECTION})"
 
 
-def _kind(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not (kind is str and isinstance(value, JSONNumber))
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and not isinstance(value, JSONNumber)
+
+
+def _is_array(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _is_integer(value: object) -> TypeGuard[JSONNumber]:
+    return isinstance(value, JSONNumber) and value.removeprefix("-").isdigit()
 
 
 def _not_array(value: Any, stage: str) -> Found:  # noqa: ARG001
-    if value is not None and not _kind(value, list):
+    if value is not None and not _is_array(value):
         yield "", f"expected an array, found {type_name(value)}"
 
 
 def _not_object(entry: Any, stage: str) -> Found:  # noqa: ARG001
-    if not _kind(entry, dict):
+    if not isinstance(entry, dict):
         yield "", f"expected an object, found {type_name(entry)}"
 
 
@@ -69,24 +76,24 @@ def _no_path(entry: dict[str, Any], stage: str) -> Found:  # noqa: ARG001
 
 
 def _path_type(entry: dict[str, Any], stage: str) -> Found:  # noqa: ARG001
-    if "path" in entry and not _kind(entry["path"], str):
+    if "path" in entry and not _is_text(entry["path"]):
         yield "/path", f"expected a string, found {type_name(entry['path'])}"
 
 
 def _path_relative(entry: dict[str, Any], stage: str) -> Found:  # noqa: ARG001
     path = entry.get("path")
-    if _kind(path, str) and not path.startswith("/"):
+    if _is_text(path) and not path.startswith("/"):
         yield "/path", f"expected an absolute path, found {quoted(path, 200)}"
 
 
 def _strings(name: str) -> Callable[[Any, str], Found]:
     def find(entry: dict[str, Any], stage: str) -> Found:  # noqa: ARG001
         value = entry.get(name)
-        if value is not None and not _kind(value, list):
+        if value is not None and not _is_array(value):
             yield f"/{name}", f"expected an array of strings, found {type_name(value)}"
             return
         for index, item in enumerate(value or ()):
-            if not _kind(item, str):
+            if not _is_text(item):
                 yield f"/{name}/{index}", f"expected a string, found {type_name(item)}"
 
     return find
@@ -94,8 +101,8 @@ def _strings(name: str) -> Callable[[Any, str], Found]:
 
 def _odd_env(entry: dict[str, Any], stage: str) -> Found:  # noqa: ARG001
     env = entry.get("env")
-    for index, item in enumerate(env if _kind(env, list) else ()):
-        if _kind(item, str) and "=" not in item[1:]:
+    for index, item in enumerate(env if _is_array(env) else ()):
+        if _is_text(item) and "=" not in item[1:]:
             yield f"/env/{index}", f"{quoted(item, 80)} is not NAME=value"
 
 
@@ -112,20 +119,14 @@ def _timeout_range(entry: dict[str, Any], stage: str) -> Found:  # noqa: ARG001
         yield "/timeout", f"expected more than 0 seconds, found {timeout[:40]}"
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, JSONNumber) and value.removeprefix("-").isdigit()
-
-
 def _no_env(entry: dict[str, Any], stage: str) -> Found:
     if stage == Stage.CREATE_CONTAINER and not entry.get("env"):
         yield "", "has no environment of its own, so runc gives it the container's, whatever the image put there"
 
 
 def _missing_program(entry: dict[str, Any], stage: str) -> Found:
-    import os
-
     path = entry.get("path")
-    if stage == Stage.START_CONTAINER or not _kind(path, str) or not path.startswith("/"):
+    if stage == Stage.START_CONTAINER or not _is_text(path) or not path.startswith("/"):
         return
     try:
         os.stat(path)
@@ -206,7 +207,7 @@ ENTRY_RULES = (
         level="",
         sentence="an image could make a createContainer hook load its code on the host",
         find=_no_env,
-        remedy='give the hook an "env", such as ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]',
+        remedy='give it an "env", such as ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], or an image can make it run its code',
     ),
     HookRule(
         code="missing_program",
@@ -214,7 +215,7 @@ ENTRY_RULES = (
         level="MUST",
         sentence="path is found in the runtime's namespace, that of startContainer in the container's",
         find=_missing_program,
-        remedy="install the program, or the runtime refuses the container",
+        remedy="install the program; the runtime looks for it on the host, except for startContainer",
     ),
 )
 """About each hook."""
@@ -230,9 +231,11 @@ def hook_findings(hooks: Any, file: str, pointer: str) -> Iterator[Diagnostic]:
     """
     if hooks is None:
         return
-    if not _kind(hooks, dict):
+    if not isinstance(hooks, dict):
         message = f"expected an object, found {type_name(hooks)}"
-        yield Diagnostic(message, code="json_type", file=file, pointer=pointer or "/", hint=f"({SECTION})")
+        yield Diagnostic(
+            message, code="json_type", file=file, pointer=pointer or "/", hint=f"hooks is an object (MUST, {SECTION})"
+        )
         return
     yield from _apply(HOOKS_RULES, hooks, "", file, pointer)
     for stage in STAGES:
@@ -240,7 +243,7 @@ def hook_findings(hooks: Any, file: str, pointer: str) -> Iterator[Diagnostic]:
             continue
         place, entries = f"{pointer}/{stage}", hooks[stage]
         yield from _apply(STAGE_RULES, entries, stage, file, place)
-        for index, entry in enumerate(entries if _kind(entries, list) else ()):
+        for index, entry in enumerate(entries if _is_array(entries) else ()):
             wrong = list(_apply([ENTRY_TYPE], entry, stage, file, f"{place}/{index}"))
             yield from wrong or _apply(ENTRY_RULES, entry, stage, file, f"{place}/{index}")
 

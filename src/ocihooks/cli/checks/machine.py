@@ -12,13 +12,11 @@ from ocihooks.cli.checks.report import Checked, Report, report
 from ocihooks.cli.inventory import look
 from ocihooks.cli.options import look_at_switch, with_directories
 from ocihooks.errors import WARNING, Diagnostic, DocumentError, OCIHooksError, UntrustedError, quoted
-from ocihooks.hooksd.directories import Rule
+from ocihooks.hooksd.directories import Rule, order
 from ocihooks.settings import TABLE, Settings, read_settings
 from ocihooks.trust import Trust, read_trusted
-from ocihooks.wrapper.rules import injectable_problems
 from ocihooks.wrapper.static import read_static_hooks
-
-_DEFAULTS = Settings()
+from ocihooks.wrapper.usable import injectable_problems
 
 
 def check_machine(settings_file: str, hooks_dirs: tuple[str, ...]) -> Report:
@@ -27,7 +25,7 @@ def check_machine(settings_file: str, hooks_dirs: tuple[str, ...]) -> Report:
     findings += look_at_switch(settings_file)[1]
     rules, problems = look(settings)
     overridden = tuple(_overridden(rules, settings))
-    findings += _directory_findings(problems, settings)
+    findings += problems
     for rule in rules:
         findings += rule_findings(rule, settings)
     for rule in overridden:
@@ -44,13 +42,7 @@ def _settings(file: str, hooks_dirs: tuple[str, ...]) -> tuple[Settings, list[Di
     try:
         return with_directories(read_settings(file), hooks_dirs), []
     except OCIHooksError as error:
-        return with_directories(_DEFAULTS, hooks_dirs), list(error.problems)
-
-
-def _directory_findings(problems: Iterable[Diagnostic], settings: Settings) -> list[Diagnostic]:
-    """Missing directories are fine unless somebody asked for them."""
-    asked_for = settings.hooks_dirs != _DEFAULTS.hooks_dirs
-    return [problem for problem in problems if asked_for or problem.code != "missing_directory"]
+        return with_directories(Settings(), hooks_dirs), list(error.problems)
 
 
 def rule_findings(rule: Rule, settings: Settings) -> Iterator[Diagnostic]:
@@ -124,7 +116,7 @@ def _checked(settings_file: str, settings: Settings, rules: Iterable[Rule]) -> I
     """What was looked at: settings, rule files by directory in the order in which they run, static hook files."""
     if os.path.exists(settings_file):
         yield Checked(file=settings_file, kind="settings")
-    found = tuple(rules)
+    found = sorted(rules, key=lambda rule: order(rule.name))
     for directory in settings.hooks_dirs:
         yield from (Checked(file=rule.file, kind="rule") for rule in found if os.path.dirname(rule.file) == directory)
     yield from (Checked(file=file, kind="static") for file in settings.static_hooks)

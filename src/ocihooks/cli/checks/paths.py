@@ -10,7 +10,7 @@ from ocihooks.cli.checks.names import name_findings
 from ocihooks.cli.checks.report import Checked, Report, report
 from ocihooks.errors import WARNING, Diagnostic
 from ocihooks.hooksd.directories import survey
-from ocihooks.wrapper.rules import FILTER_STAGE
+from ocihooks.injection import FILTER_STAGE
 
 
 def check_path(path: str) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,15 +62,17 @@ def report(checked: Iterable[Checked], findings: Iterable[Diagnostic]) -> Report
     """
     A report with *findings* sorted by place, none of them twice.
 
-    Files come in the order in which they were looked at, findings about no file (or no such file) behind the others;
-    within a file the order is that of the pointers, with numbers as numbers.
+    Files come in the order in which they were looked at, others behind those of their directory; within a file the
+    order is that of the pointers, with numbers as numbers.
     """
     looked_at = tuple(checked)
-    places = {entry.file: index for index, entry in reversed(list(enumerate(looked_at)))}
+    places = {entry.file: index for index, entry in enumerate(looked_at)}
+    directories = {os.path.dirname(entry.file): index for index, entry in enumerate(looked_at)}
 
     def place(finding: Diagnostic) -> tuple[Any, ...]:
         file = finding.file or ""
-        return places.get(file, len(places)), file, _natural(finding.pointer or "")
+        beside = directories.get(os.path.dirname(file), len(looked_at))
+        return places.get(file, beside), file, _natural(finding.pointer or "")
 
     return Report(checked=looked_at, findings=tuple(sorted(dict.fromkeys(findings), key=place)))
 

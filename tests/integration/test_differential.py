@@ -1,0 +1,306 @@
+"""
+Made-up rules and containers on real runtimes: what we accept they accept, and they run exactly the expected hooks.
+
+Rules are made from facts about their container, so what has to run follows from how they were made; no matcher, ours
+least of all, is asked. Hooks leave marks.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.wrappers import Notes, Wrapper
+
+from ocihooks.testing.bundles import MadeBundle
+from ocihooks.testing.runtimes import PrivateRuntime
+
+pytestmark = pytest.mark.runtime
+
+GROUPS = 10
+SCENARIOS_PER_GROUP = 10
+SEED = 20240229
+
+STAGES = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
+ODD = (
+    "plain",
+    "with space",
+    "ä",
+    "日本",
+    'a"b',
+    "back\\slash",
+    "tab\there",
+    "<&>",
+    "\u2028",
+    "😀",
+    "dots.in.it",
+    "(x)",
+    "",
+)
+COMMANDS = (["true"], ["/bin/true"], ["sh", "-c", "exit 0"], ["/bin/echo", "-n", "é\n"], ["true", "/bin/nginx"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is true of a container."""
+
+    annotations: dict[str, str]
+    args: list[str]
+    mounts: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeRule:
+    """A rule, and whether it has to run by the way it was made."""
+
+    name: str
+    directory: int
+    document: dict[str, Any]
+    runs: bool
+    stages: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class Scenario:
+    """A container with rules, and the marks that have to be there in the end, by stage."""
+
+    facts: Facts
+    rules: list[MadeRule]
+    own: dict[str, list[str]]
+    position: str
+    style: str
+    expected: dict[str, list[str]] = field(default_factory=dict)
+
+
+def literal(text: str) -> str:
+    """A pattern that is found in exactly *text*."""
+    return "".join(letter if letter.isalnum() else f"\\x{{{ord(letter):x}}}" for letter in text)
+
+
+def annotation_condition(dice: random.Random, facts: Facts, met: bool) -> dict[str, str]:
+    """An annotations condition that holds, or doesn't."""
+    if met and facts.annotations:
+        key = dice.choice(sorted(facts.annotations))
+        value = facts.annotations[key]
+        exact = {f"^{literal(key)}$": f"^{literal(value)}$"}
+        part = {literal(key[1:]): literal(value[: len(value) // 2])}
+        return dice.choice([exact, part, {"": ""}])
+    if met:
+        return {}
+    missing = {"^never\\.there$": ""}
+    if not facts.annotations:
+        return dice.choice([missing, {"": ""}])
+    key = dice.choice(sorted(facts.annotations))
+    return dice.choice([missing, {f"^{literal(key)}$": f"^{literal(facts.annotations[key])}!$"}])
+
+
+def command_condition(dice: random.Random, facts: Facts, met: bool) -> list[str]:
+    """A commands condition that holds, or doesn't."""
+    program = facts.args[0]
+    others = ["^never$", "nginx$", f"^{literal(program)}.$"]
+    if met:
+        hit = dice.choice([f"^{literal(program)}$", literal(program[1:]), "", f"{literal(program[-2:])}$"])
+        return dice.choice([[hit], ["^never$", hit], [hit, "nginx$"]])
+    return dice.sample(others, dice.randint(1, 3))
+
+
+def make_when(dice: random.Random, facts: Facts, runs: bool) -> dict[str, Any]:
+    """Conditions of schema 1.0.0 that all hold if the rule is to run; else at least one of them does not."""
+    kinds = ["always", "annotations", "commands", "hasBindMounts"]
+    able = [kind for kind in kinds if possible(kind, facts, met=True)]
+    chosen = dice.sample(able, dice.randint(1, len(able)))
+    when = {kind: condition(dice, kind, facts, met=True) for kind in chosen}
+    if not runs:
+        spoiled = dice.choice([kind for kind in kinds if possible(kind, facts, met=False)])
+        when[spoiled] = condition(dice, spoiled, facts, met=False)
+    return when
+
+
+def possible(kind: str, facts: Facts, *, met: bool) -> bool:
+    """Whether a condition of this kind can be made to hold, or not to hold."""
+    if kind == "hasBindMounts":
+        return facts.mounts == met
+    return not (kind == "annotations" and met and not facts.annotations)
+
+
+def condition(dice: random.Random, kind: str, facts: Facts, *, met: bool) -> object:
+    """One condition."""
+    if kind == "annotations":
+        return annotation_condition(dice, facts, met)
+    if kind == "commands":
+        return command_condition(dice, facts, met)
+    return True if kind == "hasBindMounts" else met
+
+
+def make_rule(dice: random.Random, facts: Facts, name: str, directory: int, notes: Notes) -> MadeRule:
+    """A rule of the present or, now and then, of the old schema."""
+    runs = dice.random() < 0.6
+    stages = tuple(dice.sample(STAGES, dice.randint(1, 3)))
+    label = f"{name}@{directory}"
+    if dice.random() < 0.15:
+        return MadeRule(
+            name=name,
+            directory=directory,
+            document=old_schema(dice, facts, label, stages, runs, notes),
+            runs=runs,
+            stages=stages,
+        )
+    hook: dict[str, Any] = mark(label, notes)
+    if dice.random() < 0.3:
+        hook["env"] = dice.choice([["PATH=/usr/bin:/bin"], ["PATH=/bin:/usr/bin", 'X=ä "\\', "Y="]])
+    if dice.random() < 0.3:
+        hook["timeout"] = dice.randint(5, 60)
+    document = {"version": "1.0.0", "hook": hook, "when": make_when(dice, facts, runs), "stages": list(stages)}
+    return MadeRule(name=name, directory=directory, document=document, runs=runs, stages=stages)
+
+
+def old_schema(
+    dice: random.Random, facts: Facts, label: str, stages: Sequence[str], runs: bool, notes: Notes
+) -> dict[str, Any]:
+    """A rule of schema 0.1.0, for which one condition is enough."""
+    conditions: dict[str, Any] = {"cmds": command_condition(dice, facts, runs), "annotations": ["never there"]}
+    if runs and facts.annotations and dice.random() < 0.5:
+        value = facts.annotations[dice.choice(sorted(facts.annotations))]
+        conditions = {"cmds": ["^never$"], "annotations": [f"^{literal(value)}$"]}
+    hook = mark(label, notes)
+    return {"hook": hook["path"], "arguments": hook["args"][1:], "stages": list(stages), **conditions}
+
+
+def mark(label: str, notes: Notes) -> dict[str, Any]:
+    """A hook that leaves a mark, with the stage for which the runtime was told to run it."""
+    script = f'echo "$0 ${{OCIHOOKS_STAGE:-own}}" >> {notes.directory}/marks'
+    return {"path": "/bin/sh", "args": ["/bin/sh", "-c", script, label]}
+
+
+def make_scenario(dice: random.Random, notes: Notes) -> Scenario:
+    """A container and up to six rules in two directories, some of which override others."""
+    keys = dice.sample([f"org.example/{word}" for word in ODD], dice.randint(0, 4))
+    facts = Facts(
+        annotations={key: dice.choice(ODD) for key in keys}, args=dice.choice(COMMANDS), mounts=dice.random() < 0.5
+    )
+    names = dice.sample(["10-a", "9-b", "B", "a", "_z", "ä", "Z", "m n"], dice.randint(1, 5))
+    rules = [make_rule(dice, facts, name, 0, notes) for name in names]
+    for name in names:
+        if dice.random() < 0.3:
+            rules.append(make_rule(dice, facts, name, 1, notes))
+    own = {
+        stage: [f"own-{stage}-{number}" for number in range(dice.randint(1, 2))]
+        for stage in dice.sample(STAGES, dice.randint(0, 2))
+    }
+    scenario = Scenario(
+        facts=facts, rules=rules, own=own, position=dice.choice(["append", "prepend"]), style=dice.choice(STYLES)
+    )
+    scenario.expected = expected_marks(scenario)
+    return scenario
+
+
+def expected_marks(scenario: Scenario) -> dict[str, list[str]]:
+    """Who leaves a mark in which stage, in order: by the file names' lower-cased letters, overridden rules left out."""
+    last = {rule.name: rule for rule in sorted(scenario.rules, key=lambda rule: rule.directory)}
+    ordered = sorted(last.values(), key=lambda rule: (f"{rule.name}.json".lower().encode(), rule.name.encode()))
+    marks: dict[str, list[str]] = {}
+    for stage in STAGES:
+        sources = {"createRuntime": ("prestart", "createRuntime"), "prestart": ()}.get(stage, (stage,))
+        ours = [
+            f"{rule.name}@{rule.directory} {stage}"
+            for rule in ordered
+            if rule.runs
+            for declared in rule.stages
+            if declared in sources
+        ]
+        own = [f"{label} own" for label in scenario.own.get(stage, [])]
+        marks[stage] = own + ours if scenario.position == "append" else ours + own
+    return marks
+
+
+STYLES = ("compact", "indented", "escaped", "null-hooks", "empty-hooks", "null-stage", "unknown-members")
+
+
+def write_config(bundle: MadeBundle, scenario: Scenario, notes: Notes) -> None:
+    """config.json with the scenario's own hooks, in one of the ways in which JSON can be written."""
+    config = bundle.config()
+    if scenario.own:
+        own = {
+            stage: [mark(label, notes) | {"env": ["PATH=/usr/bin:/bin"]} for label in labels]
+            for stage, labels in scenario.own.items()
+        }
+        config["hooks"] = own
+    elif scenario.style in ("null-hooks", "empty-hooks"):
+        config["hooks"] = None if scenario.style == "null-hooks" else {}
+    if scenario.style == "null-stage":
+        config.setdefault("hooks", {}).setdefault("startContainer", None)
+    if scenario.style == "unknown-members":
+        config = {"x-first": [1, {"hooks": {"prestart": 1}}], **config, "x-last": {"a": 1e300, "b": -0.0}}
+        for entries in (config.get("hooks") or {}).values():
+            for entry in entries or ():
+                entry["x-comment"] = {"a": ["}"]}
+    text = json.dumps(
+        config, indent=3 if scenario.style == "indented" else None, ensure_ascii=scenario.style != "compact"
+    )
+    if scenario.style == "escaped":
+        text = (
+            text.replace('"annotations"', '"\\u0061nnotations"').replace('"hooks"', '"hook\\u0073"').replace("/", "\\/")
+        )
+    bundle.write_config(text.encode())
+
+
+def marks_by_stage(lines: Sequence[str]) -> list[str]:
+    """The marks in order, those of poststart apart: runtimes run them when they like."""
+    return [line for line in lines if "poststart" not in line]
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_generated(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, group: int) -> None:
+    """Of ten made-up scenarios each runs on the runtime, and its hooks are exactly those that have to run, in order."""
+    dice = random.Random(SEED + group)
+    for number in range(SCENARIOS_PER_GROUP):
+        scenario = make_scenario(dice, notes)
+        run_scenario(runtime, wrapper, notes, scenario, f"group {group}, scenario {number}: {scenario}")
+
+
+def run_scenario(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, scenario: Scenario, about: str) -> None:
+    """Run a scenario's container and compare the marks."""
+    for directory in wrapper.hooks_dirs:
+        for file in directory.iterdir():
+            file.unlink()
+    for rule in scenario.rules:
+        wrapper.write_file(f"{rule.name}.json", json.dumps(rule.document), directory=rule.directory)
+    wrapper.write_settings(position=scenario.position)
+    marks = notes.directory / "marks"
+    marks.unlink(missing_ok=True)
+    facts = scenario.facts
+    mounts = [notes.mount] if facts.mounts else []
+    bundle = runtime.make_bundle(args=facts.args, annotations=facts.annotations, mounts=mounts)
+    write_config(bundle, scenario, notes)
+    call = runtime.run_container(bundle, program=wrapper.script)
+    assert call.status == 0, f"{about}\n{call}"
+    lines = marks.read_text().splitlines() if marks.exists() else []
+    before_start = [
+        mark for stage in ("prestart", "createRuntime", "createContainer") for mark in scenario.expected[stage]
+    ]
+    poststart, poststop = scenario.expected["poststart"], scenario.expected["poststop"]
+    assert sorted(lines) == sorted([*before_start, *poststart, *poststop]), about
+    assert marks_by_stage(lines) == marks_by_stage([*before_start, *poststart, *poststop]), about
+    assert [line for line in lines if line in poststart] == poststart, about
+
+
+def test_what_the_scenarios_cover() -> None:
+    """The scenarios are not all alike: rules that run and that don't, both schemas, overrides, mounts, every style."""
+    scenarios = []
+    for group in range(GROUPS):
+        dice = random.Random(SEED + group)
+        scenarios += [make_scenario(dice, Notes(directory=Path("/nowhere"))) for _ in range(SCENARIOS_PER_GROUP)]
+    rules = [rule for scenario in scenarios for rule in scenario.rules]
+    assert {rule.runs for rule in rules} == {True, False}
+    assert {scenario.style for scenario in scenarios} == set(STYLES)
+    assert {scenario.facts.mounts for scenario in scenarios} == {True, False}
+    assert {"version" in rule.document for rule in rules} == {True, False}
+    assert sum(rule.directory == 1 for rule in rules) > 20
+    assert {stage for rule in rules for stage in rule.stages} == set(STAGES)
+    used = {kind for rule in rules for kind in rule.document.get("when", {})}
+    assert used == {"always", "annotations", "commands", "hasBindMounts"}
