@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` shows the main job, `make test` runs all tests.
-.PHONY: help demo test lint unit format clean
+.PHONY: help demo test bench lint unit format clean
 
 PYTHON ?= python3
 export PYTHON
@@ -10,6 +10,7 @@ JOBS ?= 2
 help:
 	@echo "make demo    install into .venv and run real containers with hooks, with an explanation"
 	@echo "make test    install into .venv, then lint, types, and all tests"
+	@echo "make bench   what the wrapper costs, as one table"
 	@echo "make lint    the static checks alone"
 	@echo "make unit    the tests that start no container"
 	@echo "make format  format the code"
@@ -23,6 +24,10 @@ test:
 	@tools/setup test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q -n $(JOBS)
+
+bench:
+	@tools/setup test
+	@$(BIN)/python bench/bench.py
 
 lint:
 	@tools/setup test

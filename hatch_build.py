@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from typing import Any
 
@@ -14,7 +15,14 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = "launcher/launcher.c"
 PROGRAM = "src/ocihooks/ocihooks-launcher"
-FLAGS = ("-std=c11", "-O2", "-static", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
+
+FLAGS = (
+    *("-std=c11", "-O2", "-s", "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"),
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"),
+)
+
+LINKING = (("-static",), ())
+"""A static program starts faster; where there is no static C library, a dynamic one is tried."""
 
 
 class LauncherBuildHook(BuildHookInterface[Any]):
@@ -23,9 +31,13 @@ class LauncherBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  (the interface has it)
-        """Compile, and add the program to the wheel."""
+        """Compile, and add the program to the wheel; an editable installation finds it beside the sources."""
+        if self.target_name != "wheel":
+            return
         program = os.path.join(self.root, PROGRAM)
-        if self.target_name != "wheel" or not self._compile(program):
+        if not self._compile(program):
+            if os.path.exists(program):  # of another build, perhaps from other sources
+                os.unlink(program)
             return
         build_data["artifacts"].append(PROGRAM)
         build_data["pure_python"] = False
@@ -33,14 +45,32 @@ class LauncherBuildHook(BuildHookInterface[Any]):
         build_data["tag"] = f"py3-none-{platform}"
 
     def _compile(self, program: str) -> bool:
-        compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-        source = os.path.join(self.root, SOURCE)
-        if not compiler or not os.path.exists(source):
-            self.app.display_info("ocihooks: no C compiler, so the package gets no launcher")
-            if os.path.exists(program):
-                os.unlink(program)
+        """Make *program*, and say why if that can't be done."""
+        compiler = _compiler()
+        if not compiler:
+            self.app.display_info("ocihooks: no C compiler, so the package gets no launcher; all works without")
             return False
-        done = subprocess.run([*compiler.split(), *FLAGS, "-o", program, source], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            self.app.display_warning(f"ocihooks: the launcher was not built:\n{done.stderr}")
-        return done.returncode == 0
+        temporary = f"{program}.{os.getpid()}"
+        said = ""
+        for linking in LINKING:
+            command = [*compiler, *FLAGS, *linking, "-o", temporary, os.path.join(self.root, SOURCE)]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+            except OSError as error:
+                said = str(error)
+                break
+            if done.returncode == 0:
+                os.replace(temporary, program)
+                return True
+            said = done.stderr
+        self.app.display_warning(f"ocihooks: the launcher was not built; all works without:\n{said}")
+        return False
+
+
+def _compiler() -> list[str]:
+    """The command of the C compiler; empty where there is none."""
+    if sys.platform != "linux":
+        return []
+    named = os.environ.get("CC", "").split()
+    found = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    return named or ([found] if found else [])

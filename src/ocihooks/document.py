@@ -7,10 +7,9 @@ all it imports costs as much as the interpreter itself. What the runtimes would 
 Spec: runtime-spec 1.3.0, config.md.
 """
 
-import os
+import posix
 import sys
 from _json import encode_basestring_ascii, make_scanner, scanstring
-from itertools import accumulate, pairwise
 
 from ocihooks.errors import DocumentError, os_reason, quoted, reference_token
 from ocihooks.injection import STAGES
@@ -60,6 +59,8 @@ def _object(pairs: "list[tuple[str, object]]") -> "dict[str, object]":
     if len(members) == len(pairs):
         return members
     repeated, names = Repeated(members), sorted(name for name, _ in pairs)
+    from itertools import pairwise
+
     repeated.names = [name for name, following in pairwise(names) if name == following]
     return repeated
 
@@ -190,6 +191,8 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 
 def _depth(text: str) -> int:
     """The deepest nesting of brackets outside strings."""
+    from itertools import accumulate
+
     outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
     steps = outside.encode().translate(_STEPS, _NO_BRACKETS)
     return max(accumulate(memoryview(steps).cast("b")), default=0)
@@ -399,22 +402,22 @@ def _check_hook(hook: "dict[str, Any]", file: str, place: str) -> None:
 
 def _read(path: str) -> "tuple[bytes, Signature]":
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOCTTY)
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
-        status = os.fstat(fd)
+        status = posix.fstat(fd)
         if status.st_mode & 0o170000 != 0o100000:
             hint = "put a plain file in its place"
             raise DocumentError("expected a regular file", code="read_failed", file=path, hint=hint)
         data = b""
-        while chunk := os.read(fd, MAX_BYTES + 1 - len(data)):
+        while chunk := posix.read(fd, MAX_BYTES + 1 - len(data)):
             data += chunk
         return data, signature(status)
     except OSError as error:
         raise _unreadable(path, error) from None
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def _unreadable(path: str, error: OSError) -> DocumentError:

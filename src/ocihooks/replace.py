@@ -4,7 +4,7 @@ Replaces a file whole: the old one or the new one at every instant, mode, owner,
 One function for all who change files. It imports what the interpreter has loaded anyway.
 """
 
-import os
+import posix
 
 from ocihooks.errors import ReplaceError, os_reason
 
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 _REGULAR = 0o100000
 
+MAX_LINKS = 40
+ELOOP = 40  # errno.ELOOP; errno is loaded when something went wrong
 
-def signature(status: os.stat_result) -> "Signature":
+
+def signature(status: posix.stat_result) -> "Signature":
     """What tells one version of a file from another: device, inode, size, and the times of content and attributes."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -37,9 +40,10 @@ def replace_file(
     Raises:
         ReplaceError: Nothing was changed, unless the code is ``not_durable``; the error tells why.
     """
-    target = os.path.realpath(path)
     try:
-        parent = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        target = _target(path)
+        directory = target.rpartition("/")[0] or ("/" if target.startswith("/") else ".")
+        parent = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     except OSError as error:
         raise _refused(path, error) from None
     try:
@@ -48,27 +52,46 @@ def replace_file(
         _close(parent)
 
 
+def _target(path: str) -> str:
+    """What *path* leads to if it is a link, or a link to a link."""
+    for _ in range(MAX_LINKS):
+        try:
+            link = posix.readlink(path)
+        except OSError:  # no link, or not there
+            return path
+        path = link if link.startswith("/") else path[: path.rfind("/") + 1] + link
+    raise OSError(ELOOP, "")
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 def _replace_in(
     parent: int, target: str, path: str, data: bytes, *, expected: "Signature | None", durable: bool, mode: int
 ) -> None:
-    name = os.path.basename(target)
+    name = target.rpartition("/")[2]
     prefix = f".{name}.ocihooks-"
-    temporary = f"{prefix}{os.getpid()}-{os.urandom(8).hex()}"  # threads and other pid namespaces have their own
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    temporary = f"{prefix}{posix.getpid()}-{posix.urandom(8).hex()}"  # threads and other pid namespaces have their own
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
         old = _old(parent, name, path, expected)
-        fd = os.open(temporary, flags, 0o600, dir_fd=parent)
+        fd = posix.open(temporary, flags, 0o600, dir_fd=parent)
     except OSError as error:
         raise _refused(path, error) from None
     try:
         try:
             _fill(fd, data, old, mode, target)
             if durable:
-                os.fsync(fd)
+                posix.fsync(fd)
         finally:
-            os.close(fd)
+            posix.close(fd)
         _old(parent, name, path, expected)
-        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        posix.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
     except OSError as error:
         _unlink(temporary, parent)
         raise _refused(path, error) from None
@@ -80,9 +103,9 @@ def _replace_in(
         _sync_directory(parent, path)
 
 
-def _old(parent: int, name: str, path: str, expected: "Signature | None") -> "os.stat_result | None":
+def _old(parent: int, name: str, path: str, expected: "Signature | None") -> "posix.stat_result | None":
     try:
-        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        status = posix.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         if expected is None:
             return None
@@ -98,48 +121,48 @@ def _old(parent: int, name: str, path: str, expected: "Signature | None") -> "os
     return status
 
 
-def _fill(fd: int, data: bytes, old: "os.stat_result | None", mode: int, old_path: str) -> None:
+def _fill(fd: int, data: bytes, old: "posix.stat_result | None", mode: int, old_path: str) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        view = view[posix.write(fd, view) :]
     if old is None:
-        os.fchmod(fd, mode)
+        posix.fchmod(fd, mode)
         return
-    new = os.fstat(fd)  # a directory with the setgid bit gives it another group than the process has
+    new = posix.fstat(fd)  # a directory with the setgid bit gives it another group than the process has
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-        os.fchown(fd, old.st_uid, old.st_gid)
-    os.fchmod(fd, old.st_mode & 0o7777)
+        posix.fchown(fd, old.st_uid, old.st_gid)
+    posix.fchmod(fd, old.st_mode & 0o7777)
     _copy_attributes(fd, old_path)
 
 
 def _copy_attributes(fd: int, old_path: str) -> None:
     """Give the file the attributes of the old one, label and access list among them, and no others."""
-    wanted = {name: os.getxattr(old_path, name) for name in _attributes(old_path)}
-    inherited = {name: os.getxattr(fd, name) for name in _attributes(fd)}
+    wanted = {name: posix.getxattr(old_path, name) for name in _attributes(old_path)}
+    inherited = {name: posix.getxattr(fd, name) for name in _attributes(fd)}
     for name in inherited.keys() - wanted.keys():
-        os.removexattr(fd, name)
+        posix.removexattr(fd, name)
     for name, value in wanted.items():
         if inherited.get(name) != value:
-            os.setxattr(fd, name, value)
+            posix.setxattr(fd, name, value)
 
 
 def _attributes(path: "str | int") -> "list[str]":
     try:
-        return os.listxattr(path)
+        return posix.listxattr(path)
     except OSError:  # the file system has none
         return []
 
 
 def _close(directory: int) -> None:
     try:
-        os.close(directory)
+        posix.close(directory)
     except OSError:  # nothing was written through it
         pass
 
 
 def _unlink(name: str, parent: int) -> None:
     try:
-        os.unlink(name, dir_fd=parent)
+        posix.unlink(name, dir_fd=parent)
     except OSError:
         pass
 
@@ -147,12 +170,12 @@ def _unlink(name: str, parent: int) -> None:
 def _sweep(parent: int, prefix: str) -> None:
     """Remove what killed processes left; their numbers are in the names."""
     try:
-        names = os.listdir(parent) if os.path.exists("/proc/self") else []  # without /proc nobody seems to live
+        names = posix.listdir(parent) if _exists("/proc/self") else []  # without /proc nobody seems to live
     except OSError:  # the next one may do it
         return
     for name in names:
         process = name[len(prefix) :].partition("-")[0]
-        if name.startswith(prefix) and process.isdigit() and not os.path.exists(f"/proc/{process}"):
+        if name.startswith(prefix) and process.isdigit() and not _exists(f"/proc/{process}"):
             _unlink(name, parent)
 
 
@@ -160,7 +183,7 @@ def _sync_directory(parent: int, path: str) -> None:
     import errno
 
     try:
-        os.fsync(parent)
+        posix.fsync(parent)
     except OSError as error:
         if error.errno == errno.EINVAL:  # the file system has no such thing
             return

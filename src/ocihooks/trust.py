@@ -5,7 +5,7 @@ Every directory from the root down is opened in turn and checked on its descript
 what was checked is what is read.
 """
 
-import os
+import posix
 
 from ocihooks.errors import UntrustedError, os_reason, quoted
 
@@ -45,22 +45,22 @@ def trust_here(groups: "Iterable[int]" = ()) -> Trust:
     """
     owners = {0}
     if in_user_namespace():
-        owners |= {os.geteuid(), _overflow_uid()}
-    elif os.geteuid() != 0:
-        owners.add(os.geteuid())
+        owners |= {posix.geteuid(), _overflow_uid()}
+    elif posix.geteuid() != 0:
+        owners.add(posix.geteuid())
     return Trust(owners, groups)
 
 
 def in_user_namespace() -> bool:
     """Whether this process runs in a user namespace other than the host's."""
     try:
-        fd = os.open("/proc/self/uid_map", os.O_RDONLY | os.O_CLOEXEC)
+        fd = posix.open("/proc/self/uid_map", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return os.read(fd, 4096).split() != [b"0", b"0", b"4294967295"]
+        return posix.read(fd, 4096).split() != [b"0", b"0", b"4294967295"]
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def _overflow_uid() -> int:
@@ -82,30 +82,32 @@ def read_trusted(path: str, trust: Trust, limit_bytes: int = MAX_FILE_BYTES) -> 
     """
     handle = open_trusted(path, trust)
     try:
-        status = os.fstat(handle)
+        status = posix.fstat(handle)
         if status.st_mode & _TYPE != _REGULAR:
             if _is_dev_null(status):
                 return b""
-            raise UntrustedError("expected a regular file", code="untrusted", file=path)
-        fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+            hint = "put a plain file in its place"
+            raise UntrustedError("expected a regular file", code="untrusted", file=path, hint=hint)
+        fd = posix.open(f"/proc/self/fd/{handle}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY)
     finally:
-        os.close(handle)
+        posix.close(handle)
     try:
         return _read_all(fd, path, limit_bytes)
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
-def _is_dev_null(status: os.stat_result) -> bool:
-    return status.st_mode & _TYPE == 0o020000 and status.st_rdev == os.makedev(1, 3)
+def _is_dev_null(status: posix.stat_result) -> bool:
+    return status.st_mode & _TYPE == 0o020000 and status.st_rdev == posix.makedev(1, 3)
 
 
 def _read_all(fd: int, path: str, limit_bytes: int) -> bytes:
     data = b""
-    while chunk := os.read(fd, limit_bytes + 1 - len(data)):
+    while chunk := posix.read(fd, limit_bytes + 1 - len(data)):
         data += chunk
         if len(data) > limit_bytes:
-            raise UntrustedError(f"larger than the {limit_bytes} bytes that are read", code="too_large", file=path)
+            message, hint = f"larger than the {limit_bytes} bytes that are read", "look at who wrote so much into it"
+            raise UntrustedError(message, code="too_large", file=path, hint=hint)
     return data
 
 
@@ -113,7 +115,7 @@ def check_trusted(path: str, trust: Trust) -> None:
     """
     Raise as `read_trusted` does unless *path*, a program say, exists and can be trusted.
     """
-    os.close(open_trusted(path, trust))
+    posix.close(open_trusted(path, trust))
 
 
 def open_trusted(path: str, trust: Trust) -> int:
@@ -136,32 +138,33 @@ def _walk(path: str, trust: Trust) -> int:
         names, place, links = _names(path), "", 0
         while names:
             name = names.pop(0)
-            following = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+            following = posix.open(name, posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=current)
             try:
                 _check(following, f"{place}/{name}", path, trust)
-                if os.fstat(following).st_mode & _TYPE != _LINK:
+                if posix.fstat(following).st_mode & _TYPE != _LINK:
                     current, following = following, current
                     place = f"{place}/{name}"
                     continue
                 links += 1
                 if links > MAX_LINKS:
-                    raise UntrustedError("too many symbolic links", code="untrusted", file=path)
-                target = os.readlink("", dir_fd=following)
+                    hint = "name the place that they are to lead to"
+                    raise UntrustedError("too many symbolic links", code="untrusted", file=path, hint=hint)
+                target = posix.readlink("", dir_fd=following)
                 names = _names(target) + names
             finally:
-                os.close(following)
+                posix.close(following)
             if target.startswith("/"):
                 place, following = "", _root()
-                os.close(current)
+                posix.close(current)
                 current = following
     except BaseException:
-        os.close(current)
+        posix.close(current)
         raise
     return current
 
 
 def _root() -> int:
-    return os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return posix.open("/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
 
 
 def _names(path: str) -> list[str]:
@@ -170,7 +173,7 @@ def _names(path: str) -> list[str]:
 
 def _check(fd: int, place: str, path: str, trust: Trust) -> None:
     """Raise unless the file, directory or link behind *fd* belongs to somebody trusted and nobody else may write it."""
-    status = os.fstat(fd)
+    status = posix.fstat(fd)
     where = path if place == path else f"{place} on the way to it" if place != "/" else "the root directory"
     subject = "it" if place == path else where
     if status.st_uid not in trust.owners:
@@ -195,4 +198,5 @@ def _check(fd: int, place: str, path: str, trust: Trust) -> None:
 
 def explained(path: str, error: OSError) -> UntrustedError:
     """*error*, which `read_trusted` or `check_trusted` raised, as one of ours."""
-    return UntrustedError(f"can't be read: {os_reason(error)}", code="read_failed", file=path)
+    hint = f"chmod a+r {path}" if isinstance(error, PermissionError) else "look at what is in its place"
+    return UntrustedError(f"can't be read: {os_reason(error)}", code="read_failed", file=path, hint=hint)

@@ -96,7 +96,7 @@ def scene(private_directory: Path, rootfs: Path, unavailable: Callable[[OCIHooks
     runtime.chmod(0o755)
     wrapper = install_wrapper(private_directory / "w", runtime)
     for name in ("a", "b"):
-        wrapper.write_rule(f"{name}.json", hook={"path": "/bin/true"}, when={"commands": ["true"]})
+        wrapper.write_rule(f"{name}.json", hook={"path": "/bin/cat"}, when={"commands": ["true"]})
     bundle = make_bundle(private_directory / "b", rootfs=rootfs)
     old = bundle.config_path.read_bytes()
     time.sleep(2.1)  # files that were changed a moment ago are read anew each time; then the calls would differ

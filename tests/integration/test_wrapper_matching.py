@@ -94,7 +94,7 @@ def test_several_conditions(runtime: PrivateRuntime, wrapper: Wrapper, notes: No
 def test_no_match(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A container that no rule matches: nothing runs, and config.json is not touched at all."""
     write_conditions(wrapper, notes, {"a": {"annotations": {"org.example": "yes"}}, "b": {"commands": ["nginx"]}})
-    bundle = runtime.make_bundle(hooks={"createRuntime": [{"path": "/bin/true"}]})
+    bundle = runtime.make_bundle(hooks={"createRuntime": [{"path": "/bin/cat"}]})
     before = bundle.config_path.stat()
     content = bundle.config_path.read_bytes()
     assert runtime.run_container(bundle, program=wrapper.script).status == 0
@@ -243,7 +243,7 @@ def test_static_hooks(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, p
 
 def test_static_hooks_are_copied_as_they_stand(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """Members that the runtime-spec doesn't know, and the absence of others, are copied with a static hook."""
-    hook = {"path": "/bin/true", "x-comment": {"a": [1.50, None]}}
+    hook = {"path": "/bin/cat", "x-comment": {"a": [1.50, None]}}
     file = wrapper.settings.parent / "static.json"
     file.write_text(json.dumps({"createRuntime": [hook], "prestart": [hook]}))
     wrapper.write_settings(static_hooks=[str(file)])

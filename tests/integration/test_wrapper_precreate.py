@@ -99,7 +99,7 @@ def test_last_output_byte_for_byte(simulated: Simulated) -> None:
     output = simulated.directory / "output.json"
     output.write_text(text)
     write_filter(simulated.wrapper, "b.json", f"exec cat {output}")
-    simulated.wrapper.write_rule("c.json", hook={"path": "/bin/true"})
+    simulated.wrapper.write_rule("c.json", hook={"path": "/bin/cat"})
     assert simulated.create().returncode == 0
     (call,) = simulated.fake.calls()
     assert call.config == text
@@ -220,10 +220,10 @@ def test_filter_that_leaves_a_process_behind(simulated: Simulated) -> None:
 def test_large_configuration(simulated: Simulated) -> None:
     """A configuration of several megabytes passes through filters that read and write at once."""
     simulated.bundle.write_config(simulated.bundle.config() | {"x-large": ["x" * 1000] * 5000})
-    write_filter(simulated.wrapper, "a.json", "exec sed s/true/TRUE/")
+    write_filter(simulated.wrapper, "a.json", "exec sed s/true/CAT/")
     write_filter(simulated.wrapper, "b.json", "exec cat")
     assert simulated.create().returncode == 0
-    assert simulated.bundle.config()["process"]["args"] == ["TRUE"]
+    assert simulated.bundle.config()["process"]["args"] == ["CAT"]
 
 
 def test_filters_of_other_containers(simulated: Simulated) -> None:

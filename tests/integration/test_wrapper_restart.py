@@ -12,7 +12,7 @@ from tests.integration.wrappers import Notes, Simulated, Wrapper, entries_of, in
 from ocihooks.testing.bundles import MadeBundle
 from ocihooks.testing.runtimes import PrivateRuntime
 
-TRUE = {"path": "/bin/true"}
+CAT = {"path": "/bin/cat"}
 ENV = ["PATH=/usr/bin:/bin"]
 
 
@@ -33,7 +33,7 @@ def test_twice_equals_once(runtime: PrivateRuntime, wrapper: Wrapper, notes: Not
     wrapper.write_settings(static_hooks=[str(static)], position=position)
     wrapper.write_rule("a.json", hook=notes.hook("a"), stages=["prestart", "createRuntime"])
     wrapper.write_rule("b.json", hook=notes.hook("b", env=["PATH=/bin"], timeout=9), stages=["createRuntime"])
-    wrapper.write_rule("c.json", hook=TRUE, stages=["createContainer", "poststop"])
+    wrapper.write_rule("c.json", hook=CAT, stages=["createContainer", "poststop"])
     bundle = runtime.make_bundle(hooks={"createRuntime": [notes.hook("own", env=ENV)]})
     first = run(runtime, wrapper, bundle)
     once = notes.order()
@@ -92,16 +92,16 @@ def create(simulated: Simulated, wrapper: Wrapper | None = None) -> dict[str, An
 
 def test_rule_that_moves_to_another_stage(simulated: Simulated) -> None:
     """A rule that names another stage now: its hook is gone from the old one."""
-    simulated.wrapper.write_rule("a.json", hook=TRUE, stages=["createRuntime"])
+    simulated.wrapper.write_rule("a.json", hook=CAT, stages=["createRuntime"])
     create(simulated)
-    simulated.wrapper.write_rule("a.json", hook=TRUE, stages=["poststop"])
+    simulated.wrapper.write_rule("a.json", hook=CAT, stages=["poststop"])
     hooks = create(simulated)
     assert [len(hooks[stage]) for stage in ("createRuntime", "poststop")] == [0, 1]
 
 
 def test_rule_that_moves_to_another_directory(simulated: Simulated) -> None:
     """A rule that lies in the other directory now is there once."""
-    file = simulated.wrapper.write_rule("a.json", hook=TRUE, directory=1)
+    file = simulated.wrapper.write_rule("a.json", hook=CAT, directory=1)
     create(simulated)
     file.rename(simulated.wrapper.hooks_dirs[0] / "a.json")
     (entry,) = create(simulated)["createRuntime"]
@@ -113,7 +113,7 @@ def test_directories_with_odd_names(simulated: Simulated, spelling: str) -> None
     """Hooks directories in another spelling make no difference: twice still equals once, and what is gone goes."""
     other = install_wrapper(simulated.directory / "w2", simulated.fake.path, hooks_dirs_fixed=False)
     other.write_settings(hooks_dirs=[spelling.format(other.hooks_dirs[0])])
-    file = other.write_rule("a.json", hook=TRUE)
+    file = other.write_rule("a.json", hook=CAT)
     once = create(simulated, other)
     assert [len(once["createRuntime"]), create(simulated, other)] == [1, once]
     file.unlink()
@@ -122,8 +122,8 @@ def test_directories_with_odd_names(simulated: Simulated, spelling: str) -> None
 
 def test_hooks_that_changed_places(simulated: Simulated) -> None:
     """Somebody between two starts puts a hook behind ours: the next start keeps theirs in place, and has ours once."""
-    simulated.wrapper.write_rule("a.json", hook=TRUE)
-    simulated.wrapper.write_rule("b.json", hook=TRUE)
+    simulated.wrapper.write_rule("a.json", hook=CAT)
+    simulated.wrapper.write_rule("b.json", hook=CAT)
     create(simulated)
     config = simulated.bundle.config()
     theirs = {"path": "/bin/echo", "x-unknown": 1}
@@ -137,7 +137,7 @@ def test_hooks_that_changed_places(simulated: Simulated) -> None:
 
 def test_entry_that_somebody_copied(simulated: Simulated) -> None:
     """An entry of ours that is there twice is there once after the next start."""
-    simulated.wrapper.write_rule("a.json", hook=TRUE)
+    simulated.wrapper.write_rule("a.json", hook=CAT)
     create(simulated)
     config = simulated.bundle.config()
     config["hooks"]["createRuntime"] *= 3
@@ -148,8 +148,8 @@ def test_entry_that_somebody_copied(simulated: Simulated) -> None:
 def test_two_wrappers_in_a_row(simulated: Simulated) -> None:
     """A wrapper in front of a wrapper, with other directories: each looks after its own hooks only."""
     outer = install_wrapper(simulated.directory / "outer", simulated.wrapper.script)
-    outer.write_rule("outer.json", hook=TRUE)
-    simulated.wrapper.write_rule("inner.json", hook=TRUE)
+    outer.write_rule("outer.json", hook=CAT)
+    simulated.wrapper.write_rule("inner.json", hook=CAT)
     once = create(simulated, outer)
     assert rules_of(simulated.bundle) == ["outer.json", "inner.json"]
     assert create(simulated, outer) == once
@@ -158,7 +158,7 @@ def test_two_wrappers_in_a_row(simulated: Simulated) -> None:
 
 def test_same_rules_through_two_wrappers(simulated: Simulated) -> None:
     """Two wrappers in a row that read the same directory add each hook once."""
-    simulated.wrapper.write_rule("a.json", hook=TRUE)
+    simulated.wrapper.write_rule("a.json", hook=CAT)
     outer = install_wrapper(simulated.directory / "outer", simulated.wrapper.script, hooks_dirs_fixed=False)
     outer.write_settings(hooks_dirs=[str(simulated.wrapper.hooks_dirs[0])])
     assert len(create(simulated, outer)["createRuntime"]) == 1
@@ -166,7 +166,7 @@ def test_same_rules_through_two_wrappers(simulated: Simulated) -> None:
 
 def test_temp_file_of_a_killed_process(simulated: Simulated) -> None:
     """What a killed wrapper left beside config.json is taken away when the next one changes the file."""
-    simulated.wrapper.write_rule("a.json", hook=TRUE)
+    simulated.wrapper.write_rule("a.json", hook=CAT)
     (simulated.bundle.directory / ".config.json.ocihooks-4194305").write_text("{")
     foreign = [simulated.bundle.directory / name for name in (".config.json.swp", "config.json.bak", "ocihooks")]
     for file in foreign:
@@ -177,7 +177,7 @@ def test_temp_file_of_a_killed_process(simulated: Simulated) -> None:
 
 def test_link_in_place_of_the_configuration(simulated: Simulated) -> None:
     """A link to config.json elsewhere stays a link, and its target gets the hooks."""
-    simulated.wrapper.write_rule("a.json", hook=TRUE)
+    simulated.wrapper.write_rule("a.json", hook=CAT)
     target: Path = simulated.directory / "real.json"
     simulated.bundle.config_path.rename(target)
     simulated.bundle.config_path.symlink_to(target)

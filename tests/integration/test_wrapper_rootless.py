@@ -124,7 +124,7 @@ def test_settings_of_the_user(
 @pytest.mark.runtime
 def test_rules_of_others(rootless_runtime: PrivateRuntime, users_wrapper: Wrapper) -> None:
     """A rule that belongs neither to root nor to the user stops the user's containers."""
-    rule = users_wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    rule = users_wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     os.chown(rule, 2, 2)
     bundle = rootless_runtime.make_bundle()
     before = bundle.config_path.read_bytes()
@@ -135,7 +135,7 @@ def test_rules_of_others(rootless_runtime: PrivateRuntime, users_wrapper: Wrappe
 @pytest.mark.runtime
 def test_unreadable_rules(rootless_runtime: PrivateRuntime, users_wrapper: Wrapper) -> None:
     """A rule that only root can read stops the user's containers, with a message that says so."""
-    users_wrapper.write_rule("a.json", hook={"path": "/bin/true"}).chmod(0o600)
+    users_wrapper.write_rule("a.json", hook={"path": "/bin/cat"}).chmod(0o600)
     bundle = rootless_runtime.make_bundle()
     call = rootless_runtime.run_container(bundle, program=users_wrapper.script)
     assert_refused(call, "a.json: can't be read: access is not allowed")
@@ -198,7 +198,7 @@ def test_rules_of_others_in_a_user_namespace(
 ) -> None:
     """Files that others may write are refused in a user namespace, too."""
     wrapper = install_wrapper(private_directory / "w", runtime.path, python=users_python)
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"}).chmod(0o666)
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"}).chmod(0o666)
     bundle = namespaced_bundle(runtime, ordinary_user)
     words = ("run", "--bundle", str(bundle.directory), runtime.new_id())
     argv = [str(wrapper.script), "--root", str(ordinary_user.runtime_directory / "state"), *words]
@@ -211,7 +211,7 @@ def test_settings_that_root_does_not_read(simulated: Simulated, private_director
     if os.geteuid() != 0:
         pytest.skip("needs root")
     wrapper = install_wrapper(private_directory / "w2", simulated.fake.path, settings_fixed=False)
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     for place in ("xdg/ocihooks", "home/.config/ocihooks"):
         (private_directory / place).mkdir(parents=True)
         (private_directory / place / "config.toml").write_text("broken [")

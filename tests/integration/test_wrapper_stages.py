@@ -78,7 +78,7 @@ def test_control_of_the_environment(runtime: PrivateRuntime, notes: Notes) -> No
 
 def test_what_is_written(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A rule's hook stands in config.json with all of its members, args filled in, and nothing else has changed."""
-    plain = wrapper.write_rule("10-plain.json", hook={"path": "/bin/true"})
+    plain = wrapper.write_rule("10-plain.json", hook={"path": "/bin/cat"})
     full = wrapper.write_rule(
         "20-full.json", hook={"path": "/bin/sh", "args": ["x", "-c", ":"], "env": ["A=1"], "timeout": 7}
     )
@@ -87,8 +87,8 @@ def test_what_is_written(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes
     assert runtime.run_container(bundle, program=wrapper.script).status == 0
     assert entries_of(bundle, "createRuntime") == [
         {
-            "path": "/bin/true",
-            "args": ["/bin/true"],
+            "path": "/bin/cat",
+            "args": ["/bin/cat"],
             "env": [FIXED_PATH, f"OCIHOOKS_RULE={plain}", "OCIHOOKS_STAGE=createRuntime"],
         },
         {
@@ -106,7 +106,7 @@ def test_what_is_written(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes
 
 def test_other_bytes_stay(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     """Only the bytes of hooks change: spaces, unknown members, escapes, numbers and the file's mode stay."""
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     bundle = runtime.make_bundle()
     text = json.dumps(bundle.config(), indent=3).replace(
         '"ociVersion"', '"x-unknown": [1e400, 0.10, "\\u00e4\\/"],\n"ociVersion"'
@@ -151,16 +151,16 @@ def test_timeout_is_kept_by_the_runtime(runtime: PrivateRuntime, wrapper: Wrappe
 def test_default_timeout(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     """The default timeout of the settings goes to hooks whose rule sets none, and to no others."""
     wrapper.write_settings(default_timeout=77)
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"})
-    wrapper.write_rule("b.json", hook={"path": "/bin/true", "timeout": 5})
-    bundle = runtime.make_bundle(hooks={"createRuntime": [{"path": "/bin/true"}]})
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
+    wrapper.write_rule("b.json", hook={"path": "/bin/cat", "timeout": 5})
+    bundle = runtime.make_bundle(hooks={"createRuntime": [{"path": "/bin/cat"}]})
     assert runtime.run_container(bundle, program=wrapper.script).status == 0
     assert [entry.get("timeout") for entry in entries_of(bundle, "createRuntime")] == [None, 77, 5]
 
 
 def test_failing_hook(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A hook that fails: the caller gets the runtime's own words and status, as without the wrapper."""
-    hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo refused >&2; exit 7"]}
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/null; echo refused >&2; exit 7"]}
     wrapper.write_rule("a.json", hook=hook)
     bundle = runtime.make_bundle()
     log = runtime.directory / "log.json"

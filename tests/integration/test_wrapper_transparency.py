@@ -80,7 +80,7 @@ def start(program: Path, *words: str | bytes, stdin: bytes = b"", **told: Any) -
 @pytest.fixture
 def mirrored(simulated: Simulated) -> Simulated:
     """The wrapper in front of a fake runtime, with a rule that matches."""
-    simulated.wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    simulated.wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     return simulated
 
 
@@ -189,7 +189,7 @@ def test_closed_standard_descriptors(mirrored: Simulated, words: tuple[str, ...]
     )
     list_descriptors.chmod(0o755)
     wrapper = install_wrapper(mirrored.directory / "w2", list_descriptors)
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     shown = []
     for program in (list_descriptors, wrapper.script):
         start(program, *words, closed=closed)
@@ -245,7 +245,7 @@ def test_other_attributes(mirrored: Simulated, words: tuple[str, ...]) -> None:
     mirror.write_text(_ATTRIBUTES.format(seen=seen))
     mirror.chmod(0o755)
     wrapper = install_wrapper(mirrored.directory / "w2", mirror)
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     limits = {"RLIMIT_NOFILE": [100, 200], "RLIMIT_CORE": [0, 4096], "RLIMIT_STACK": [1 << 22, resource.RLIM_INFINITY]}
     shown = []
     for program in (mirror, wrapper.script):
@@ -299,7 +299,7 @@ def test_answer(simulated: Simulated, name: str, operation: str) -> None:
     answer = ANSWERS[name]
     runtime = write_fake_runtime(simulated.directory / "answering-runc", answers={"*": answer, "": answer})
     wrapper = install_wrapper(simulated.directory / "w2", runtime.path)
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     options = ["--bundle", str(simulated.bundle.directory)] if operation in ("create", "run", "restore") else []
     words = [operation] if operation.startswith("-") else [operation, *options, "c1"]
     if operation == "--version":
@@ -420,7 +420,7 @@ def test_another_configuration_file(runtime: PrivateRuntime, wrapper: Wrapper, n
 @pytest.mark.runtime
 def test_output_and_input_of_the_container(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     """The container has the caller's standard input, output and error, and its status is the status of run."""
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     bundle = runtime.make_bundle(args=["sh", "-c", "cat; echo err >&2; exit 42"])
     call = runtime.run_container(bundle, program=wrapper.script, stdin=b"from the caller\n")
     assert (call.status, call.stdout, call.stderr) == (42, "from the caller\n", "err\n")
@@ -429,7 +429,7 @@ def test_output_and_input_of_the_container(runtime: PrivateRuntime, wrapper: Wra
 @pytest.mark.runtime
 def test_descriptors_for_the_container(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     """Descriptors that are handed on with --preserve-fds reach the container's program."""
-    wrapper.write_rule("a.json", hook={"path": "/bin/true"})
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     bundle = runtime.make_bundle(args=["sh", "-c", "cat <&3"])
     (runtime.directory / "gift").write_text("through descriptor 3\n")
     words = [
@@ -453,7 +453,7 @@ def test_signals_of_hooks(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     log = runtime.directory / "signals"
     hook = {
         "path": "/bin/sh",
-        "args": ["sh", "-c", f"grep SigIgn /proc/$$/status >> {log}"],
+        "args": ["sh", "-c", f"cat >/dev/null; grep SigIgn /proc/$$/status >> {log}"],
         "env": ["PATH=/usr/bin:/bin"],
     }
     wrapper.write_rule("a.json", hook=hook)

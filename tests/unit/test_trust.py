@@ -64,6 +64,7 @@ def refusal(path: Path | str, trust: Trust = ROOT, **options: int) -> UntrustedE
     with pytest.raises(UntrustedError) as caught:
         read_trusted(str(path), trust, **options)
     assert caught.value.file == str(path)
+    assert caught.value.hint
     return caught.value
 
 

@@ -64,9 +64,7 @@ REFUSED = [
     pytest.param('{"Hooks":{}}', "unknown_stage", "/Hooks", id="member-case"),
     pytest.param('{"poststop":[],"hooks":{}}', "unknown_stage", "/hooks", id="both-forms"),
     pytest.param('{"poststop":[],"poststop":[]}', "repeated_member", "/poststop", id="stage-twice"),
-    pytest.param(
-        '{"hooks":{"poststop":[],"poststop":[]}}', "repeated_member", "/hooks/poststop", id="inner-stage-twice"
-    ),
+    pytest.param('{"hooks":{"poststop":[],"poststop":[]}}', "repeated_member", "/hooks/poststop", id="inner-twice"),
     pytest.param('{"poststop":[{"path":"/a","Path":"/b"}]}', "member_case", "/poststop/0/Path", id="path-case"),
     pytest.param('{"a":' + "[" * MAX_DEPTH + "]" * MAX_DEPTH + "}", "too_deep", None, id="deep"),
 ]

@@ -18,7 +18,7 @@ _REGULAR = 0o100000
 
 
 def write_line(file: str, level: str, message: str, **members: Any) -> None:
-    """Append one line to *file*, a plain file of somebody trusted or one that is made now; give up silently otherwise."""
+    """Append one line to *file*, a plain file of somebody trusted or a new one; give up silently otherwise."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     record = {
         "time": now,

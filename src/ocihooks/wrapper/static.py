@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ocihooks.document import check_hooks, parse_document, type_name
-from ocihooks.errors import Diagnostic, DocumentError, quoted
+from ocihooks.errors import Diagnostic, DocumentError, quoted, reference_token
 from ocihooks.injection import STAGES
 from ocihooks.trust import Trust, explained, read_trusted
 
@@ -45,13 +45,14 @@ def parse_static_hooks(data: bytes, file: str) -> dict[str, Any]:
         members, pointer = members["hooks"], "/hooks"
         if not isinstance(members, dict):
             message = f"expected an object, found {type_name(members)}"
-            raise DocumentError(message, code="json_type", file=file, pointer=pointer)
+            hint = "write an object with a list of hooks for each stage"
+            raise DocumentError(message, code="json_type", file=file, pointer=pointer, hint=hint)
     unknown = [
         Diagnostic(
             f"unknown stage {quoted(name, 80)}",
             code="unknown_stage",
             file=file,
-            pointer=f"{pointer}/{name}",
+            pointer=f"{pointer}/{reference_token(name)}",
             hint=f"known stages: {', '.join(STAGES)}",
         )
         for name in members
