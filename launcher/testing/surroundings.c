@@ -40,7 +40,8 @@ static void write_descriptors(FILE *out, int own) {
     for (int fd = 0; fd < 64; fd++) {
         struct stat status;
         if (fd == own || fstat(fd, &status) != 0) continue;
-        fprintf(out, "fd %d: %lx %lu mode %o flags %x %x at %ld\n", fd, (long)status.st_dev, (long)status.st_ino,
+        unsigned long inode = S_ISFIFO(status.st_mode) ? 0 : status.st_ino; /* pipes are new each time */
+        fprintf(out, "fd %d: %lx %lu mode %o flags %x %x at %ld\n", fd, (unsigned long)status.st_dev, inode,
                 status.st_mode, fcntl(fd, F_GETFD), fcntl(fd, F_GETFL), (long)lseek(fd, 0, SEEK_CUR));
     }
 }
@@ -48,7 +49,7 @@ static void write_descriptors(FILE *out, int own) {
 static void write_limits(FILE *out) {
     for (int which = 0; which < RLIM_NLIMITS; which++) {
         struct rlimit limit;
-        if (getrlimit((__rlimit_resource_t)which, &limit) == 0)
+        if (getrlimit(which, &limit) == 0)
             fprintf(out, "limit %d %lx %lx\n", which, limit.rlim_cur, limit.rlim_max);
     }
 }
@@ -66,8 +67,8 @@ static int record(int argc, char **argv) {
     write_signals(out);
     write_descriptors(out, fd);
     write_limits(out);
-    fprintf(out, "umask %o\nprocess %d of %d in %d\n", mask, getpid(), getppid(), getpgrp());
-    fprintf(out, "nice %d dumpable %d death %d\n", getpriority(PRIO_PROCESS, 0), prctl(PR_GET_DUMPABLE),
+    fprintf(out, "umask %o\nprocess %d\nparent %d\n", mask, getpid(), getppid());
+    fprintf(out, "nice %d dumpable %d no new privileges %d\n", getpriority(PRIO_PROCESS, 0), prctl(PR_GET_DUMPABLE),
             prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
     return fclose(out) ? 98 : 0;
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from ocihooks.cli.main import run
 from tests.cli.place import Finished, Place, Run
+
+from ocihooks.cli.run import run
 
 
 @pytest.fixture

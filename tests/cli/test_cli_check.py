@@ -9,9 +9,9 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from tests.cli.place import TRUE, Place, Run
 
 from ocihooks.cli.checks.documents import recognise
-from tests.cli.place import TRUE, Place, Run
 
 ROOT = os.geteuid() == 0
 
@@ -19,7 +19,7 @@ ROOT = os.geteuid() == 0
 def codes(document: dict[str, Any]) -> list[str]:
     """The findings of a JSON output in short, in order."""
     return [
-        f"{finding['severity']} {finding['code']} {(finding['file'] or '').rpartition('/')[2]}{finding['pointer'] or ''}"
+        f"{finding['severity']} {finding['code']} {finding['file'].rpartition('/')[2]}{finding['pointer'] or ''}"
         for finding in document["findings"]
     ]
 
@@ -177,7 +177,7 @@ class TestMachine:
         assert hint == f"chmod o-w {place.named(str(paths[kind]))}"
 
     def test_program_not_executable(self, place: Place, ocihooks: Run) -> None:
-        """A program that nobody can execute is an error; that of startContainer lives elsewhere and is not looked at."""
+        """A program that nobody can execute is an error; that of startContainer is not looked at."""
         program = place.write("bin/hook", "#!/bin/sh\n")
         program.chmod(0o644)
         place.rule("a/1.json", path=str(program))

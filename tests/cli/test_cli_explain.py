@@ -7,9 +7,9 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from tests.cli.place import TRUE, Place, Run
 
 from ocihooks.testing.configs import bind_mount
-from tests.cli.place import TRUE, Place, Run
 
 
 @pytest.fixture
@@ -17,7 +17,9 @@ def ruled(place: Place) -> Place:
     """Rules of every kind."""
     place.configure('static-hooks = ["{DIR}/static.json"]')
     place.write("static.json", '{"poststop": [{"path": "/bin/true", "timeout": 5}]}')
-    place.rule("a/10-gpu.json", when={"annotations": {"^gpu$": "^yes$"}, "commands": ["sh$", "^x$"]}, args=["t", "--all"])
+    place.rule(
+        "a/10-gpu.json", when={"annotations": {"^gpu$": "^yes$"}, "commands": ["sh$", "^x$"]}, args=["t", "--all"]
+    )
     place.rule("b/10-gpu.json", when={"annotations": {"^gpu$": "^yes$"}, "commands": ["sh$", "^x$"]}, args=["t", "-v"])
     place.rule("a/20-trace.json", when={"annotations": {"^gpu$": "^no$"}, "hasBindMounts": True}, stages=["prestart"])
     place.rule("a/30-off.json")
@@ -42,8 +44,8 @@ def test_made_up(ruled: Place, ocihooks: Run) -> None:
                    met  commands "sh$" or "^x$"        saw "/bin/bash"
                    {DIR}/b/10-gpu.json overrides {DIR}/a/10-gpu.json
         no match   20-trace.json
-                   not met  hasBindMounts true              saw none
-                   not met  annotations "^gpu$" = "^no$"    saw "gpu" = "yes"; the key is there, its value differs
+                   not met  hasBindMounts true            saw none
+                   not met  annotations "^gpu$" = "^no$"  saw "gpu" = "yes"; the key is there, its value differs
         masked     30-off.json
                    {DIR}/b/30-off.json masks {DIR}/a/30-off.json
         match      40-filter.json -> precreate
@@ -55,7 +57,7 @@ def test_made_up(ruled: Place, ocihooks: Run) -> None:
           +  createRuntime  /bin/true "-v"  {DIR}/b/10-gpu.json
           +  poststop       /bin/true       static hook file
           |  precreate      /bin/true       {DIR}/a/40-filter.json
-        """).replace('"^no$"    saw', '"^no$"  saw').replace("true              saw", "true            saw")
+        """)
     assert (finished.status, finished.stderr) == (0, "")
 
 
@@ -64,9 +66,13 @@ def test_no_match(place: Place, ocihooks: Run) -> None:
     place.rule("a/1.json", when={"commands": ["^/bin/x$"]})
     finished = ocihooks("explain", "SETTINGS", "--command", "/bin/y")
     assert finished.status == 1
-    assert finished.stdout.endswith(
-        'no match   1.json\n           not met  commands "^/bin/x$"  saw "/bin/y"\n\nno rule matches\nconfig.json stays as it is\n'
-    )
+    assert finished.stdout.splitlines()[6:] == [
+        "no match   1.json",
+        '           not met  commands "^/bin/x$"  saw "/bin/y"',
+        "",
+        "no rule matches",
+        "config.json stays as it is",
+    ]
 
 
 def test_no_rules(ocihooks: Run) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from tests.cli.place import PROGRAM, TRUE, Place, Run, environment
 
 from ocihooks.cli.inject import indented
 from ocihooks.document import parse_document
-from tests.cli.place import PROGRAM, TRUE, Place, Run, environment
 
 
 def test_injected(place: Place, ocihooks: Run) -> None:
@@ -217,7 +217,9 @@ def test_indented_is_the_same_document(place: Place) -> None:
 
 def test_interrupted(place: Place) -> None:
     """Ctrl-C ends it at once with status 130 and no traceback; the filter is ended, the file stays as it was."""
-    script = place.write("bin/filter", "#!/bin/sh\necho $$ > {DIR}/started.tmp\nmv {DIR}/started.tmp {DIR}/started\nsleep 60\n")
+    script = place.write(
+        "bin/filter", "#!/bin/sh\necho $$ > {DIR}/started.tmp\nmv {DIR}/started.tmp {DIR}/started\nsleep 60\n"
+    )
     script.chmod(0o755)
     place.rule("a/1.json", path=str(script), stages=["precreate"])
     bundle = place.bundle()

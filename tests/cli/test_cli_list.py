@@ -6,9 +6,9 @@ import os
 from textwrap import dedent
 
 import pytest
+from tests.cli.place import Place, Run
 
 from ocihooks.cli.group import SUMMARIES
-from tests.cli.place import Place, Run
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def mixed(place: Place) -> Place:
 
 
 def test_table(mixed: Place, ocihooks: Run) -> None:
-    """Every file has a line: order, name, status, stages, conditions, path; overridden ones follow the one that counts."""
+    """Every file has a line; overridden ones follow the one that counts."""
     finished = ocihooks("list", "SETTINGS")
     assert finished.stdout == dedent("""\
         #  RULE          STATUS           STAGES         WHEN                                   FILE
@@ -52,7 +52,9 @@ def test_table(mixed: Place, ocihooks: Run) -> None:
 def test_conditions(place: Place, ocihooks: Run) -> None:
     """Conditions that must all hold are joined by "and", patterns are shown as in the file."""
     place.rule("a/1.json", when={"annotations": {"^a\\.b$": "c"}, "commands": ["^/bin/x$", "y$"], "always": False})
-    assert 'never and annotation "^a\\\\.b$" = "c" and command ("^/bin/x$" or "y$")' in ocihooks("list", "SETTINGS").stdout
+    assert (
+        'never and annotation "^a\\\\.b$" = "c" and command ("^/bin/x$" or "y$")' in ocihooks("list", "SETTINGS").stdout
+    )
 
 
 def test_no_rules(ocihooks: Run) -> None:

@@ -11,7 +11,7 @@ from tests.docs.manpages import DIRECTORY, displays, items, plain, section, subs
 
 from ocihooks.cli.command import STATUSES
 from ocihooks.cli.group import SUMMARIES, cli
-from ocihooks.cli.main import INTERRUPTED
+from ocihooks.cli.run import INTERRUPTED
 from ocihooks.cli.reference import ENVIRONMENT
 
 PAGE = DIRECTORY / "ocihooks.1"

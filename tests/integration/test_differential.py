@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.wrappers import Notes, Wrapper
+from tests.integration.wrappers import Notes, Wrapper, timeout_of
 
 from ocihooks.testing.bundles import MadeBundle
 from ocihooks.testing.runtimes import PrivateRuntime
@@ -186,9 +186,7 @@ def make_scenario(dice: random.Random, notes: Notes) -> Scenario:
     )
     names = dice.sample(["10-a", "9-b", "B", "a", "_z", "ä", "Z", "m n"], dice.randint(1, 5))
     rules = [make_rule(dice, facts, name, 0, notes) for name in names]
-    for name in names:
-        if dice.random() < 0.3:
-            rules.append(make_rule(dice, facts, name, 1, notes))
+    rules += [make_rule(dice, facts, name, 1, notes) for name in names if dice.random() < 0.3]
     own = {
         stage: [f"own-{stage}-{number}" for number in range(dice.randint(1, 2))]
         for stage in dice.sample(STAGES, dice.randint(0, 2))
@@ -270,6 +268,8 @@ def run_scenario(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, scenar
         for file in directory.iterdir():
             file.unlink()
     for rule in scenario.rules:
+        if isinstance(hook := rule.document["hook"], dict) and "timeout" in hook:
+            hook |= {"timeout": None} | timeout_of(runtime, hook["timeout"])
         wrapper.write_file(f"{rule.name}.json", json.dumps(rule.document), directory=rule.directory)
     wrapper.write_settings(position=scenario.position)
     marks = notes.directory / "marks"

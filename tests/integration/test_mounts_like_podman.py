@@ -57,7 +57,11 @@ class Podman:
         for directory in self.wrapper.hooks_dirs:
             shutil.rmtree(directory)
             directory.mkdir(mode=0o755)
-        hook = {"path": "/bin/sh", "args": ["sh", "-c", f"cat >/dev/null; echo ran >> {marker}"], "env": ["PATH=/usr/bin:/bin"]}
+        hook = {
+            "path": "/bin/sh",
+            "args": ["sh", "-c", f"cat >/dev/null; echo ran >> {marker}"],
+            "env": ["PATH=/usr/bin:/bin"],
+        }
         rule = {"version": "1.0.0", "hook": hook, "when": {"hasBindMounts": True}, "stages": ["createRuntime"]}
         native, own = self.wrapper.hooks_dirs[1], self.wrapper.hooks_dirs[0]
         ((native if natively else own) / "a.json").write_text(json.dumps(rule))

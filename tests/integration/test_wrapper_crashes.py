@@ -217,14 +217,9 @@ def test_full_file_system(scene: Scene) -> None:
     )
     saved = scene.directory / "saved.json"
     saved.write_bytes(scene.old)
-    call = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
-        + [str(scene.bundle.directory), str(saved), str(scene.wrapper.script)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    words = [str(scene.bundle.directory), str(saved), str(scene.wrapper.script)]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words]
+    call = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert call.stdout.split() == ["1", "config.json", "fill"], call
     assert "no space left on device" in call.stderr
     assert "hint: free some space" in call.stderr

@@ -235,7 +235,7 @@ RULES: dict[str, tuple[Break, tuple[str, ...]]] = {
 }
 SETTINGS: dict[str, tuple[Break, tuple[str, ...]]] = {
     "html": (writes_settings(HTML), ("config.toml: line 1 column 1: not TOML",)),
-    "not-utf8": (lambda w, _: w.settings.write_bytes(b"\xff\xfe"), ("config.toml: not UTF-8",)),
+    "not-utf8": (lambda w, _: w.settings.write_bytes(b"\xff\xfe"), ("config.toml: line 1: not UTF-8",)),
     "key": (writes_settings("[ocihooks]\nhook-dirs = []\n"), ("config.toml: ocihooks.hook-dirs", '"hooks-dirs"')),
     "table": (writes_settings("[ocihook]\n"), ("config.toml: ocihook", "[ocihooks]")),
     "type": (writes_settings('[ocihooks]\nsandbox = "yes"\n'), ("ocihooks.sandbox", "expected true or false", '"yes"')),
@@ -463,12 +463,19 @@ def break_everything(wrapper: Wrapper, _: MadeBundle) -> None:
     os.chown(wrapper.settings.parent, 1, 1)
 
 
+def change_paths(wrapper: Wrapper, change: Callable[[list[str]], list[str]]) -> None:
+    """Take the images away, and change the paths on which the wrapper looks for its package."""
+    for image in wrapper.images:
+        image.unlink()
+    text = wrapper.python_script.read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("sys.path += ")]
+    paths = json.loads(line.removeprefix("sys.path += ").replace("'", '"'))
+    wrapper.python_script.write_text(text.replace(line, f"sys.path += {change(paths)}"))
+
+
 def take_package_away(wrapper: Wrapper, _: MadeBundle) -> None:
-    """The wrapper's script finds no package."""
-    lines = wrapper.script.read_text().splitlines(keepends=True)
-    kept = ["sys.path += ['/nowhere']\n" if line.startswith("sys.path") else line for line in lines]
-    assert kept != lines
-    wrapper.script.write_text("".join(kept))
+    """The wrapper finds no package."""
+    change_paths(wrapper, lambda _: ["/nowhere"])
 
 
 @pytest.mark.runtime
@@ -501,7 +508,7 @@ def test_other_operations_go_on(
     "words",
     [
         ["--log", "LOG", "--log-format", "json"],
-        ["--log-level", "debug", "--root", "create", "--log", "LOG", "--log-format=json"],
+        ["--newer-option", "x", "--root", "create", "--log", "LOG", "--log-format=json"],
     ],
     ids=["usual", "with-an-option-of-a-newer-runtime"],
 )
@@ -529,22 +536,12 @@ def test_package_gone_and_the_log_too(simulated: Simulated) -> None:
 
 def test_library_gone(simulated: Simulated) -> None:
     """Without the regular expressions' library no container is created, with a message that says what is missing."""
-    script = simulated.wrapper.script
-    package = next(place for place in _paths_in(script) if (Path(place) / "ocihooks").is_dir())
-    text = script.read_text()
-    paths = next(line for line in text.splitlines() if line.startswith("sys.path"))
-    script.write_text(text.replace(paths, f"sys.path += [{package!r}]"))
+    change_paths(simulated.wrapper, lambda paths: [path for path in paths if (Path(path) / "ocihooks").is_dir()])
     simulated.wrapper.write_rule("a.json", hook=TRUE, when={"commands": ["a|b(?i)c"]})
     call = simulated.create()
     if call.returncode == 0:
-        pytest.skip("the regular expressions' library is part of the interpreter's own packages here")
+        pytest.skip("the regular expressions' library lies beside the package here")
     assert_refused(call, "can't import re2", "install ocihooks")
-
-
-def _paths_in(script: Path) -> list[str]:
-    line = next(line for line in script.read_text().splitlines() if line.startswith("sys.path"))
-    paths: list[str] = json.loads(line.removeprefix("sys.path += ").replace("'", '"'))
-    return paths
 
 
 def test_interrupt(simulated: Simulated) -> None:

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.wrappers import Notes, Simulated, Wrapper, entries_of, install_wrapper, litter, rules_of
+from tests.integration.wrappers import (
+    Notes,
+    Simulated,
+    Wrapper,
+    entries_of,
+    install_wrapper,
+    litter,
+    rules_of,
+    timeout_of,
+)
 
 from ocihooks.testing.bundles import MadeBundle
 from ocihooks.testing.runtimes import PrivateRuntime
@@ -32,7 +41,9 @@ def test_twice_equals_once(runtime: PrivateRuntime, wrapper: Wrapper, notes: Not
     static.write_text(json.dumps({"createRuntime": [notes.hook("static", env=ENV)]}))
     wrapper.write_settings(static_hooks=[str(static)], position=position)
     wrapper.write_rule("a.json", hook=notes.hook("a"), stages=["prestart", "createRuntime"])
-    wrapper.write_rule("b.json", hook=notes.hook("b", env=["PATH=/bin"], timeout=9), stages=["createRuntime"])
+    wrapper.write_rule(
+        "b.json", hook=notes.hook("b", env=["PATH=/bin"], **timeout_of(runtime, 9)), stages=["createRuntime"]
+    )
     wrapper.write_rule("c.json", hook=CAT, stages=["createContainer", "poststop"])
     bundle = runtime.make_bundle(hooks={"createRuntime": [notes.hook("own", env=ENV)]})
     first = run(runtime, wrapper, bundle)

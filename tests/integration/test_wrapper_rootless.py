@@ -35,7 +35,7 @@ def users_python(ordinary_python: str, tmp_path_factory: pytest.TempPathFactory)
     if os.geteuid() != 0:
         pytest.skip("needs root to become an ordinary user")
     probe = install_wrapper(tmp_path_factory.mktemp("probe"), "/bin/true")
-    paths = next(line for line in probe.script.read_text().splitlines() if line.startswith("sys.path"))
+    paths = next(line for line in probe.python_script.read_text().splitlines() if line.startswith("sys.path"))
     code = f"import sys; {paths}; import re2; import ocihooks.wrapper.create"
     tried = subprocess.run([ordinary_python, "-IS", "-c", code], user=1, group=1, check=False, capture_output=True)
     if tried.returncode != 0:

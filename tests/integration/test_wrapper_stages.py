@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.integration.wrappers import FIXED_PATH, Notes, Wrapper, entries_of, litter, live
+from tests.integration.wrappers import FIXED_PATH, Notes, Simulated, Wrapper, entries_of, litter, live, timeout_of
 
 from ocihooks.spec.stage import STAGES
 from ocihooks.testing.runtimes import PrivateRuntime
-
-pytestmark = pytest.mark.runtime
 
 PRELOAD = "LD_PRELOAD=/nowhere/evil.so"
 
@@ -23,6 +21,7 @@ def write_stage_rules(wrapper: Wrapper, notes: Notes, **members: object) -> None
         wrapper.write_rule(f"{stage}.json", hook=hook, stages=[stage])
 
 
+@pytest.mark.runtime
 def test_all_stages_run(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """One rule for each of the six stages: each hook runs once and reads the container's state."""
     write_stage_rules(wrapper, notes)
@@ -40,6 +39,7 @@ def test_all_stages_run(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes)
     assert states["poststop"]["status"] == "stopped"
 
 
+@pytest.mark.runtime
 def test_environment_of_rules_without_env(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A rule without env: its hook sees the fixed PATH and our two marks and nothing else, in all stages."""
     write_stage_rules(wrapper, notes)
@@ -55,6 +55,7 @@ def test_environment_of_rules_without_env(runtime: PrivateRuntime, wrapper: Wrap
         }
 
 
+@pytest.mark.runtime
 def test_environment_of_rules_with_env(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A rule with env: its hook sees exactly that and our two marks, in all stages."""
     write_stage_rules(wrapper, notes, env=["PATH=/usr/bin:/bin", "A=1", "EMPTY=", "TEXT=a=b c\tä"])
@@ -67,6 +68,7 @@ def test_environment_of_rules_with_env(runtime: PrivateRuntime, wrapper: Wrapper
         assert environment == {"PATH": "/usr/bin:/bin", "A": "1", "EMPTY": "", "TEXT": "a=b c\tä"}
 
 
+@pytest.mark.runtime
 def test_control_of_the_environment(runtime: PrivateRuntime, notes: Notes) -> None:
     """Why our env matters: a createContainer hook without one runs with the container's LD_PRELOAD on runc 1.1."""
     if runtime.name == "runc" and not runtime.version.startswith("1.1."):
@@ -76,12 +78,12 @@ def test_control_of_the_environment(runtime: PrivateRuntime, notes: Notes) -> No
     assert ("LD_PRELOAD" in notes.read("naked").environment) == (runtime.name == "runc")
 
 
+@pytest.mark.runtime
 def test_what_is_written(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A rule's hook stands in config.json with all of its members, args filled in, and nothing else has changed."""
     plain = wrapper.write_rule("10-plain.json", hook={"path": "/bin/cat"})
-    full = wrapper.write_rule(
-        "20-full.json", hook={"path": "/bin/sh", "args": ["x", "-c", ":"], "env": ["A=1"], "timeout": 7}
-    )
+    hook = {"path": "/bin/sh", "args": ["x", "-c", "cat"], "env": ["A=1", "PATH=/bin"], **timeout_of(runtime, 7)}
+    full = wrapper.write_rule("20-full.json", hook=hook)
     bundle = runtime.make_bundle()
     before = bundle.config()
     assert runtime.run_container(bundle, program=wrapper.script).status == 0
@@ -91,12 +93,7 @@ def test_what_is_written(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes
             "args": ["/bin/cat"],
             "env": [FIXED_PATH, f"OCIHOOKS_RULE={plain}", "OCIHOOKS_STAGE=createRuntime"],
         },
-        {
-            "path": "/bin/sh",
-            "args": ["x", "-c", ":"],
-            "env": ["A=1", f"OCIHOOKS_RULE={full}", "OCIHOOKS_STAGE=createRuntime"],
-            "timeout": 7,
-        },
+        hook | {"env": [*hook["env"], f"OCIHOOKS_RULE={full}", "OCIHOOKS_STAGE=createRuntime"]},
     ]
     after = bundle.config()
     assert list(after.pop("hooks")) == ["createRuntime"]
@@ -104,6 +101,7 @@ def test_what_is_written(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes
     assert litter(bundle) == []
 
 
+@pytest.mark.runtime
 def test_other_bytes_stay(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     """Only the bytes of hooks change: spaces, unknown members, escapes, numbers and the file's mode stay."""
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
@@ -122,6 +120,7 @@ def test_other_bytes_stay(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     assert bundle.config_path.stat().st_mode & 0o7777 == 0o640
 
 
+@pytest.mark.runtime
 def test_several_stages_of_one_rule(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A rule that names several stages runs in each of them, and is told which one it is."""
     wrapper.write_rule("a.json", hook=notes.hook("a"), stages=["createRuntime", "createContainer", "poststop"])
@@ -131,6 +130,7 @@ def test_several_stages_of_one_rule(runtime: PrivateRuntime, wrapper: Wrapper, n
     assert notes.read("a").environment["OCIHOOKS_STAGE"] == "poststop"
 
 
+@pytest.mark.runtime
 def test_working_directory(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """Hooks run in the directory that the runtime chooses: the wrapper changes nothing about it."""
     wrapper.write_rule("a.json", hook=notes.hook("ours"))
@@ -139,6 +139,7 @@ def test_working_directory(runtime: PrivateRuntime, wrapper: Wrapper, notes: Not
     assert notes.read("ours").cwd == notes.read("theirs").cwd == str(bundle.directory)
 
 
+@pytest.mark.runtime
 def test_timeout_is_kept_by_the_runtime(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     """A rule's timeout reaches the runtime, which ends the hook."""
     wrapper.write_rule("a.json", hook={"path": "/bin/sleep", "args": ["sleep", "20"], "timeout": 1})
@@ -148,16 +149,17 @@ def test_timeout_is_kept_by_the_runtime(runtime: PrivateRuntime, wrapper: Wrappe
     assert entries_of(bundle, "createRuntime")[0]["timeout"] == 1
 
 
-def test_default_timeout(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
+def test_default_timeout(simulated: Simulated) -> None:
     """The default timeout of the settings goes to hooks whose rule sets none, and to no others."""
-    wrapper.write_settings(default_timeout=77)
-    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
-    wrapper.write_rule("b.json", hook={"path": "/bin/cat", "timeout": 5})
-    bundle = runtime.make_bundle(hooks={"createRuntime": [{"path": "/bin/cat"}]})
-    assert runtime.run_container(bundle, program=wrapper.script).status == 0
-    assert [entry.get("timeout") for entry in entries_of(bundle, "createRuntime")] == [None, 77, 5]
+    simulated.wrapper.write_settings(default_timeout=77)
+    simulated.wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
+    simulated.wrapper.write_rule("b.json", hook={"path": "/bin/cat", "timeout": 5})
+    simulated.bundle.write_config(simulated.bundle.config() | {"hooks": {"createRuntime": [{"path": "/bin/cat"}]}})
+    assert simulated.create().returncode == 0
+    assert [entry.get("timeout") for entry in entries_of(simulated.bundle, "createRuntime")] == [None, 77, 5]
 
 
+@pytest.mark.runtime
 def test_failing_hook(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A hook that fails: the caller gets the runtime's own words and status, as without the wrapper."""
     hook = {"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/null; echo refused >&2; exit 7"]}

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from tests.integration.wrappers import Notes, Simulated, Wrapper, install_wrapper, rules_of
 
+from ocihooks.install.launcher import is_built
 from ocihooks.testing.bundles import MadeBundle
 from ocihooks.testing.fake import Answer, RecordedCall, write_fake_runtime
 from ocihooks.testing.runtimes import Call, PrivateRuntime
@@ -77,11 +78,20 @@ def start(program: Path, *words: str | bytes, stdin: bytes = b"", **told: Any) -
     return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=60)
 
 
+@pytest.fixture(params=[True, False], ids=["launcher", "python"])
+def launcher(request: pytest.FixtureRequest) -> bool:
+    """Whether the launcher stands in front of the wrapper."""
+    if request.param and not is_built():
+        pytest.skip("the package was built without the launcher")
+    return bool(request.param)
+
+
 @pytest.fixture
-def mirrored(simulated: Simulated) -> Simulated:
+def mirrored(simulated: Simulated, launcher: bool) -> Simulated:
     """The wrapper in front of a fake runtime, with a rule that matches."""
-    simulated.wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
-    return simulated
+    wrapper = install_wrapper(simulated.directory / "w1", simulated.fake.path, launcher=launcher)
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
+    return replace(simulated, wrapper=wrapper)
 
 
 def compare(simulated: Simulated, *words: str | bytes, **told: Any) -> RecordedCall:
@@ -180,7 +190,9 @@ def test_descriptors(mirrored: Simulated, words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]], ids=str)
-def test_closed_standard_descriptors(mirrored: Simulated, words: tuple[str, ...], closed: list[int]) -> None:
+def test_closed_standard_descriptors(
+    mirrored: Simulated, launcher: bool, words: tuple[str, ...], closed: list[int]
+) -> None:
     """A closed standard descriptor is closed for the runtime, too: nothing of ours takes its place."""
     list_descriptors = mirrored.directory / "list-runc"
     seen = mirrored.directory / "seen"
@@ -188,7 +200,7 @@ def test_closed_standard_descriptors(mirrored: Simulated, words: tuple[str, ...]
         f"#!/bin/sh\nfor n in 0 1 2 3 4 5; do [ ! -e /proc/$$/fd/$n ] || echo $n; done >{seen}\n"
     )
     list_descriptors.chmod(0o755)
-    wrapper = install_wrapper(mirrored.directory / "w2", list_descriptors)
+    wrapper = install_wrapper(mirrored.directory / "w2", list_descriptors, launcher=launcher)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     shown = []
     for program in (list_descriptors, wrapper.script):
@@ -238,13 +250,13 @@ ulimit -a
 """
 
 
-def test_other_attributes(mirrored: Simulated, words: tuple[str, ...]) -> None:
+def test_other_attributes(mirrored: Simulated, launcher: bool, words: tuple[str, ...]) -> None:
     """Limits, priority, session, capabilities, namespaces, cgroup and the like stay as they were."""
     seen = mirrored.directory / "seen"
     mirror = mirrored.directory / "mirror-runc"
     mirror.write_text(_ATTRIBUTES.format(seen=seen))
     mirror.chmod(0o755)
-    wrapper = install_wrapper(mirrored.directory / "w2", mirror)
+    wrapper = install_wrapper(mirrored.directory / "w2", mirror, launcher=launcher)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     limits = {"RLIMIT_NOFILE": [100, 200], "RLIMIT_CORE": [0, 4096], "RLIMIT_STACK": [1 << 22, resource.RLIM_INFINITY]}
     shown = []

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import sysconfig
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,13 +37,17 @@ class Wrapper:
     An installed wrapper.
 
     Attributes:
-        script: What an engine would call.
+        script: What an engine would call: the launcher, or the wrapper in Python itself.
+        python_script: The wrapper in Python.
+        images: What it loads in place of the package.
         runtime: The program that it becomes.
         settings: Its settings file, which does not exist at first.
         hooks_dirs: Two empty hooks directories; the second overrides the first.
     """
 
     script: Path
+    python_script: Path
+    images: tuple[Path, ...]
     runtime: Path
     settings: Path
     hooks_dirs: tuple[Path, Path]
@@ -89,6 +91,7 @@ def install_wrapper(
     python: str | None = None,
     hooks_dirs_fixed: bool = True,
     settings_fixed: bool = True,
+    launcher: bool | None = None,
 ) -> Wrapper:
     """
     Install a wrapper in front of *runtime* below *directory*, with hooks directories, settings and cache there, too.
@@ -97,6 +100,7 @@ def install_wrapper(
         python: Interpreter; None: the one that runs the tests.
         hooks_dirs_fixed: Whether the installation names the hooks directories; else the settings have to.
         settings_fixed: Whether it names the settings file.
+        launcher: Whether to install the launcher in front; None: where it was built.
     """
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     hooks_dirs = (directory / "hooks.d", directory / "override.d")
@@ -111,9 +115,18 @@ def install_wrapper(
             settings=str(settings) if settings_fixed else None,
             python=python,
             cache_dir=str(directory / "cache"),
+            launcher=launcher,
         )
     )
-    return Wrapper(script=Path(record.script), runtime=Path(runtime), settings=settings, hooks_dirs=hooks_dirs)
+    beside = [Path(file) for file in record.files]
+    return Wrapper(
+        script=Path(record.script),
+        python_script=next((file for file in beside if file.suffix == ".py"), Path(record.script)),
+        images=tuple(file for file in beside if file.suffix != ".py"),
+        runtime=Path(runtime),
+        settings=settings,
+        hooks_dirs=hooks_dirs,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +143,7 @@ class Simulated:
     bundle: MadeBundle
     directory: Path
 
-    def call(
-        self, *words: str, script: Path | None = None, **options: Any
-    ) -> subprocess.CompletedProcess[str]:
+    def call(self, *words: str, script: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         """Call the wrapper, or *script* in its place; *options* as for ``subprocess.run``."""
         command = [script or self.wrapper.script, *words]
         settings: dict[str, Any] = {"env": {"PATH": os.defpath}, "stdin": subprocess.DEVNULL, "cwd": self.directory}
@@ -199,6 +210,16 @@ def make_notes(directory: Path, owner: tuple[int, int] | None = None) -> Notes:
     return Notes(directory=directory)
 
 
+def timeout_of(runtime: PrivateRuntime, seconds: int) -> dict[str, int]:
+    """
+    The timeout member for a hook that ends by itself.
+
+    None on crun: 1.8 waits with sigtimedwait for a SIGCHLD of the hook, which is lost when another child ends in the
+    same moment, and then takes the hook for one that runs on.
+    """
+    return {} if runtime.name == "crun" else {"timeout": seconds}
+
+
 def entries_of(bundle: MadeBundle, stage: str) -> list[dict[str, Any]]:
     """The hooks of *stage* in a bundle's config.json."""
     entries: list[dict[str, Any]] = (bundle.config().get("hooks") or {}).get(stage) or []
@@ -263,19 +284,3 @@ def lives_on(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return "\nState:\tZ" not in status
-
-
-def package_places() -> Iterable[Path]:
-    """Where the wrapper's code lies."""
-    import ocihooks
-
-    return (Path(ocihooks.__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")))
-
-
-def python_for(candidates: Iterable[str]) -> str | None:
-    """The first of *candidates* that everybody can execute; None: there is none."""
-    for candidate in (sys.executable, *candidates):
-        path = Path(candidate).resolve()
-        if path.exists() and all(parent.stat().st_mode & 0o001 for parent in (path, *path.parents)):
-            return str(path)
-    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import shutil
 import stat
 import struct
@@ -163,8 +164,21 @@ class TestLinks:
         """A link that leads nowhere is refused."""
         file.unlink()
         file.symlink_to("config.json")
-        assert refusal(file).message == "expected a regular file"
+        assert refusal(file).message == "can't be replaced: too many levels of symbolic links"
         assert file.is_symlink()
+
+    @pytest.mark.parametrize("target", ["../../e/config.json", "{tmp}/e/config.json", "../../e/./link"])
+    def test_link_to_elsewhere(self, target: str, file: Path, tmp_path: Path) -> None:
+        """A link is followed to other directories, step by step, and from where it stands."""
+        other = tmp_path / "e" / "config.json"
+        other.parent.mkdir()
+        other.write_bytes(b"other")
+        (other.parent / "link").symlink_to("config.json")
+        (file.parent / "sub").mkdir()
+        link = file.parent / "sub" / "link"
+        link.symlink_to(target.format(tmp=tmp_path))
+        replace_file(str(link), b"new")
+        assert (link.is_symlink(), other.read_bytes()) == (True, b"new")
 
     def test_hard_link(self, file: Path) -> None:
         """Another name of the old file keeps the old content."""
@@ -222,7 +236,7 @@ class TestRefusals:
         def interrupted(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(os, "rename", interrupted)
+        monkeypatch.setattr(posix, "rename", interrupted)
         with pytest.raises(KeyboardInterrupt):
             replace_file(str(file), b"new")
         assert (file.read_bytes(), names(file)) == (b"old", ["config.json"])
@@ -267,13 +281,13 @@ class TestChangedMeanwhile:
 
     def test_during_writing(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A change that comes while the new file is written is kept, too."""
-        version, sync = signature(file.stat()), os.fsync
+        version, sync = signature(file.stat()), posix.fsync
 
         def edit_meanwhile(descriptor: int) -> None:
             file.write_bytes(b"edited")
             sync(descriptor)
 
-        monkeypatch.setattr(os, "fsync", edit_meanwhile)
+        monkeypatch.setattr(posix, "fsync", edit_meanwhile)
         with pytest.raises(ReplaceError, match="was changed by somebody else meanwhile"):
             replace_file(str(file), b"new", expected=version)
         assert (file.read_bytes(), names(file)) == (b"edited", ["config.json"])

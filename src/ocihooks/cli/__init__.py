@@ -12,7 +12,7 @@ def main() -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             # A path or pattern that the terminal's character set lacks is shown escaped.
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        from ocihooks.cli.main import run
+        from ocihooks.cli.run import run
 
         status = run(sys.argv[1:])
     except KeyboardInterrupt:

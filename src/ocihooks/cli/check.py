@@ -10,7 +10,8 @@ from ocihooks.cli.checks.report import Report, joined
 from ocihooks.cli.command import Command, Example
 from ocihooks.cli.options import diagnostic_members, json_option, rules_options, settings_path
 from ocihooks.cli.output import coloured, finding_lines, write, write_json
-from ocihooks.errors import ERROR, UsageError
+from ocihooks.cli.run import environment
+from ocihooks.errors import ERROR, UnavailableError, UsageError
 
 EXAMPLES = (
     Example(line="ocihooks check", meaning="Everything that decides what this machine's containers get."),
@@ -59,8 +60,9 @@ def command(
     """
     if paths and (settings_file or hooks_dirs):
         raise UsageError("--settings and --hooks-dir are for a check without arguments", hint="name the file itself")
-    reports = map(check_path, paths) if paths else [check_machine(settings_path(settings_file), hooks_dirs)]
-    result = joined(reports)
+    with environment(UnavailableError):
+        reports = map(check_path, paths) if paths else [check_machine(settings_path(settings_file), hooks_dirs)]
+        result = joined(reports)
     if as_json:
         write_json(result.to_json())
     else:

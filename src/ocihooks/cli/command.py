@@ -20,6 +20,9 @@ STATUSES: Mapping[int, str] = {
 }
 """What every command's exit status means; commands say it in their own words."""
 
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""How click treats the program and each command."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
@@ -53,7 +56,7 @@ class Command(click.Command):
         json_members: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, context_settings=SETTINGS, **kwargs)
         self.examples = examples
         self.statuses = {**STATUSES, **(statuses or {})}
         self.json_members = dict(json_members or {})

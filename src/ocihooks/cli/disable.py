@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from ocihooks.cli.command import Command, Example
-from ocihooks.cli.main import environment
 from ocihooks.cli.options import SWITCH_MEMBERS, enable_command, json_option, settings_option, settings_path
 from ocihooks.cli.options import switch_json as as_json_member
 from ocihooks.cli.output import write, write_json
+from ocihooks.cli.run import environment
 from ocihooks.errors import quoted
 from ocihooks.wrapper.switch import Switch, disable, read_switch
 

@@ -6,9 +6,9 @@ import click
 
 from ocihooks.cli.command import Command, Example
 from ocihooks.cli.disable import JSON_MEMBERS, as_document
-from ocihooks.cli.main import environment
 from ocihooks.cli.options import enable_command, json_option, settings_option, settings_path
 from ocihooks.cli.output import write, write_json
+from ocihooks.cli.run import environment
 from ocihooks.wrapper.switch import enable
 
 EXAMPLES = (

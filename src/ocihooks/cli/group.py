@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from ocihooks.cli.command import STATUSES, Command, Example, write_examples, write_statuses
+from ocihooks.cli.command import SETTINGS, STATUSES, Command, Example, write_examples, write_statuses
 from ocihooks.version import __version__
 
 SUMMARIES = {
@@ -50,7 +50,7 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first word names; for an unknown one say which is meant."""
-        if args[0] not in SUMMARIES and not args[0].startswith("-"):
+        if args[0] not in SUMMARIES and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(f'no such command "{args[0]}"{_guess(args[0])}', ctx=ctx)
         return super().resolve_command(ctx, args)
 
@@ -77,7 +77,7 @@ def _guess(word: str) -> str:
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings=SETTINGS)
 @click.version_option(__version__, "-V", "--version", prog_name="ocihooks", message="%(prog)s %(version)s")
 def cli() -> None:
     """

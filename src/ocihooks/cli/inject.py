@@ -10,7 +10,6 @@ from typing import Any, Literal
 import click
 
 from ocihooks.cli.command import Command, Example
-from ocihooks.cli.main import environment
 from ocihooks.cli.options import (
     SWITCH_MEMBERS,
     Sources,
@@ -22,6 +21,7 @@ from ocihooks.cli.options import (
     switch_json,
 )
 from ocihooks.cli.output import coloured, columns, remark, write, write_json
+from ocihooks.cli.run import environment
 from ocihooks.document import JSONNumber, dumps, parse_document, read_config
 from ocihooks.errors import ReplaceError
 from ocihooks.wrapper.create import inject, injected

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from ocihooks.cli.command import Command, Example
-from ocihooks.cli.main import environment
 from ocihooks.cli.options import json_option, settings_option, settings_path
 from ocihooks.cli.output import columns, write, write_json
+from ocihooks.cli.run import environment
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, Prepared, Request, install, prepare_install
 from ocihooks.install.record import Record, read_record, record_file
+from ocihooks.places import CACHE_DIR
 
 EXAMPLES = (
     Example(line="ocihooks install", meaning="In front of the runc or crun that is on PATH."),
@@ -25,8 +26,8 @@ EXAMPLES = (
 
 RECORD_MEMBERS = {
     "name": "The program's name.",
-    "script": "Path of the script that engines call.",
-    "script_sha256": "SHA-256 of its text, as hexadecimal digits.",
+    "script": "Path of the program that engines call: the script, or the launcher in front of it.",
+    "script_sha256": "SHA-256 of that program, as hexadecimal digits.",
     "record": "Path of the file that remembers this installation.",
     "runtime": "Path of the real runtime.",
     "flavour": 'Whose command line it has: "runc", "crun", or "" where that is unknown.',
@@ -34,6 +35,9 @@ RECORD_MEMBERS = {
     "hooks_dirs": "Hooks directories in place of those of the settings; empty: those of the settings.",
     "python": "The interpreter.",
     "version": "Version of ocihooks.",
+    "cache_dir": 'Where compiled rules are kept; "" means the default place.',
+    "launcher": "Whether the program is the compiled launcher.",
+    "files": "All other files of this installation.",
     "made_directories": "Directories that were made, or would be.",
 }
 
@@ -57,7 +61,7 @@ JSON_MEMBERS = {
     },
 )
 @click.option("--prefix", metavar="DIR", default=DEFAULT_PREFIX, show_default=True, help="Install below DIR.")
-@click.option("--name", metavar="NAME", default=DEFAULT_NAME, show_default=True, help="Name of the script in DIR/bin.")
+@click.option("--name", metavar="NAME", default=DEFAULT_NAME, show_default=True, help="Name of the program in DIR/bin.")
 @click.option(
     "--runtime", metavar="PATH", help="The real runtime.", show_default="the first of runc and crun that is on PATH"
 )
@@ -76,16 +80,28 @@ JSON_MEMBERS = {
     help="The interpreter that the wrapper runs with.",
     show_default="the one that runs this command",
 )
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help="Where compiled rules are kept.",
+    show_default=f"{CACHE_DIR}; rootless: $XDG_RUNTIME_DIR/ocihooks, none if that is unset",
+)
+@click.option(
+    "--launcher/--no-launcher",
+    default=None,
+    help="Put the compiled launcher in front of the script, which saves starting Python where no rule can match.",
+    show_default="where the package was built with it",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and show what would be written; write nothing.")
 @json_option
 def command(dry_run: bool, as_json: bool, **words: Any) -> None:
     """
     Put the runtime wrapper in front of a runtime.
 
-    Writes a small script that engines call in place of runc or crun: it adds the hooks of matching rules to a
+    Writes a small program that engines call in place of runc or crun: it adds the hooks of matching rules to a
     container's config.json and becomes the real runtime. Doing it again brings an installation up to date. Nothing
-    changes for an engine until its configuration names the script. Interpreter, package, runtime and the place of the
-    script must be writable by root only.
+    changes for an engine until its configuration names the program. Interpreter, package, runtime and the place of
+    the program must be writable by root only.
     """
     request = Request(settings=words.pop("settings_file"), **words)
     with environment():
@@ -127,7 +143,8 @@ def _facts(record: Record, request: Request) -> list[tuple[str, str]]:
     settings = settings_path(record.settings or None)
     missing = "" if os.path.exists(settings) else " (not there, so defaults hold)"
     facts = [
-        ("script", record.script),
+        ("program", f"{record.script} ({'launcher' if record.launcher else 'script'})"),
+        *(("file", file) for file in record.files),
         ("record", record_file(request.prefix, request.name)),
         ("runtime", f"{record.runtime} ({record.flavour or 'unknown command line'})"),
         ("settings", f"{settings}{missing}"),

@@ -16,7 +16,7 @@ from ocihooks.wrapper.switch import Switch, read_switch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SETTINGS_DEFAULT = f"{DEFAULT_FILE}; rootless: $XDG_CONFIG_HOME/ocihooks/config.toml if that exists"
+SETTINGS_DEFAULT = f"{DEFAULT_FILE}; rootless: ~/.config/ocihooks/config.toml if that exists"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
 

@@ -64,7 +64,7 @@ def in_colour() -> bool:
 
 def coloured(text: str, colour: str | None, *, bold: bool = False) -> str:
     """*text* in a colour, where there are colours."""
-    return click.style(text, fg=colour, bold=bold) if in_colour() and (colour or bold) else text
+    return click.style(text, fg=colour, bold=bold or None) if in_colour() and (colour or bold) else text
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -23,7 +23,8 @@ NOTE = "<!-- Made by `python -m ocihooks.cli.reference {page}` from the program'
 ENVIRONMENT = {
     "NO_COLOR": "Not empty: no colours, on terminals either.",
     "OCIHOOKS_TRACEBACK": "Not empty: an internal error shows where it comes from.",
-    "XDG_CONFIG_HOME": "Where users without root's privileges may have settings of their own, in ocihooks/config.toml.",
+    "XDG_CONFIG_HOME": "Where rootless users may have settings of their own, in place of ~/.config.",
+    "XDG_RUNTIME_DIR": "Where rootless users have compiled rules.",
 }
 
 
@@ -92,7 +93,7 @@ def _paragraphs(text: str | None) -> Iterator[str]:
 
 
 def _examples(examples: Sequence[Example]) -> Iterator[str]:
-    yield "```sh"
+    yield "```text"
     for example in examples:
         yield from (f"# {example.meaning}", example.line)
     yield "```"

@@ -8,9 +8,9 @@ import click
 
 from ocihooks.cli.command import Command, Example
 from ocihooks.cli.install import RECORD_MEMBERS
-from ocihooks.cli.main import environment
 from ocihooks.cli.options import json_option
 from ocihooks.cli.output import columns, write, write_json
+from ocihooks.cli.run import environment
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX
 from ocihooks.install.record import Record, record_file
 from ocihooks.install.uninstall import User, prepare_uninstall, uninstall
@@ -26,7 +26,7 @@ EXAMPLES = (
 
 JSON_MEMBERS = {
     "dry_run": "Whether nothing was removed.",
-    "pass_through": "Whether a link to the runtime was left in place of the script, or would be.",
+    "pass_through": "Whether a link to the runtime was left in its place, or would be.",
     "users": "Processes that look after running containers of this wrapper.",
     "users[].pid": "Process id.",
     "users[].program": "What it is: conmon or a containerd shim.",
@@ -58,9 +58,9 @@ def command(prefix: str, name: str, force: bool, dry_run: bool, as_json: bool) -
     """
     Take an installed wrapper away.
 
-    Removes the script, its record and the directories that the installation made, if they are empty. Engines call the
+    Removes the program, its files and the directories that the installation made, if they are empty. Engines call the
     runtime again to stop and delete a container, so while running containers were started through the wrapper this
-    refuses and names them; --force leaves a link to the real runtime in place of the script. Take the wrapper out of
+    refuses and names them; --force leaves a link to the real runtime in its place. Take the wrapper out of
     the engine's configuration first.
     """
     with environment():
@@ -81,10 +81,10 @@ def as_document(record: Record, users: tuple[User, ...], prefix: str, *, dry_run
 
 def as_text(record: Record, users: tuple[User, ...], prefix: str, *, dry_run: bool) -> str:
     """The output for people."""
-    facts = [("record", record_file(prefix, record.name))]
+    facts = [*(("file", file) for file in record.files), ("record", record_file(prefix, record.name))]
     facts += [("directory", f"{path} if it is empty") for path in reversed(record.made_directories)] if dry_run else []
     if not users:
-        facts.insert(0, ("script", record.script))
+        facts.insert(0, ("program", record.script))
     lines = [f"{'would remove' if dry_run else 'removed'} {record.name}", columns(facts, indent="  ")]
     if users:
         lines.append(

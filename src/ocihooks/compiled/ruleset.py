@@ -5,6 +5,8 @@ All of it is plain tuples, lists and texts, since that is what the cached file h
 match are unpacked into objects, the others are never looked at.
 """
 
+from marshal import dumps, loads
+
 from ocihooks.compiled.plain import Search
 
 TYPE_CHECKING = False
@@ -75,7 +77,7 @@ class RuleSet:
     What the wrapper knows before it has seen a container.
 
     Attributes:
-        rules: Compiled rules in the order in which they run; see `ocihooks.compiled.compile`.
+        rules: Compiled rules in the order in which they run, see `ocihooks.compiled.compile`; bytes: still packed.
         needs: For each rule a text without which no container matches it, or "".
         static: Static hook files: (file, JSON text of its hooks object).
         hooks_dirs: Hooks directories, by which we know our own entries in a config.json.
@@ -121,18 +123,24 @@ class RuleSet:
         for name in self.__slots__:
             setattr(self, name, members[name])
 
-    def to_tuple(self) -> "tuple[Any, ...]":
-        """All of it, as the cached file holds it."""
-        return tuple(getattr(self, name) for name in self.__slots__)
+    def packed(self) -> "tuple[Any, ...]":
+        """All of it, as the cached file holds it, each rule as bytes."""
+        members = {name: getattr(self, name) for name in self.__slots__}
+        members["rules"] = tuple(dumps(rule) for rule in self.rules)
+        return tuple(members.values())
 
     @classmethod
     def from_tuple(cls, members: "tuple[Any, ...]") -> "RuleSet":
-        """What `to_tuple` gave."""
+        """What `packed` gave; rules stay packed until they are looked at."""
         return cls(**dict(zip(cls.__slots__, members, strict=True)))
 
     def candidates(self, container: "Container") -> "list[CompiledRuleView]":
         """The rules that may match *container*, in order; no other rule matches it or fails for it."""
         if container.args is not None and not container.args:
-            return [CompiledRuleView(rule) for rule in self.rules]  # any rule with commands may be an error here
+            return [_view(rule) for rule in self.rules]  # any rule with commands may be an error here
         texts = "\n".join((*container.annotations, *container.annotations.values(), *(container.args or ())[:1]))
-        return [CompiledRuleView(self.rules[i]) for i, need in enumerate(self.needs) if need in texts]
+        return [_view(self.rules[i]) for i, need in enumerate(self.needs) if need in texts]
+
+
+def _view(rule: "CompiledRule | bytes") -> CompiledRuleView:
+    return CompiledRuleView(loads(rule) if isinstance(rule, bytes) else rule)  # noqa: S302  (from the cached file)

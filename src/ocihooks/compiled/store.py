@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ocihooks.compiled.sources import Snapshot
 
-MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 1\n".encode()
+MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 2\n".encode()
 """Format, version and interpreter; a file with another first line is foreign."""
 
 MAX_BYTES = 64 << 20
@@ -38,32 +38,37 @@ def load(path: str, identity: "tuple[Any, ...]", owner: int) -> "tuple[RuleSet |
         owner: The user id that has to own the file.
     """
     try:
-        data = read_trusted(path, Trust((0, owner)), MAX_BYTES)
+        return _load(path, identity, owner)
     except Exception as error:  # noqa: BLE001  (whatever is wrong with a cache, the rules are read from their files)
-        return None, f"not readable: {error}"
+        return None, f"not usable: {error}"
+
+
+def _load(path: str, identity: "tuple[Any, ...]", owner: int) -> "tuple[RuleSet | None, str]":
+    data = read_trusted(path, Trust((0, owner)), MAX_BYTES)
     start = len(MAGIC)
     body = memoryview(data)[start + 8 :]
     if not data.startswith(MAGIC):
         return None, "written by another version or interpreter"
     if source_hash(_HASH_KEY, body) != data[start : start + 8]:
         return None, "damaged"
-    found, seen, members = marshal.loads(body)  # noqa: S302  (only root could have written it, and the hash fits)
-    stale = _staleness(found == identity, seen)
-    return (None, stale) if stale else (RuleSet.from_tuple(members), "fresh")
+    # Only root could have written it, and the hash fits.
+    found, youngest, seen, rules = marshal.loads(body)  # noqa: S302
+    stale = _staleness(found == identity, youngest, seen)
+    return (None, stale) if stale else (RuleSet.from_tuple(marshal.loads(rules)), "fresh")  # noqa: S302
 
 
-def _staleness(same_identity: bool, seen: "Snapshot") -> str:
+def _staleness(same_identity: bool, youngest: int, seen: "Snapshot") -> str:
     """Why compiled rules can't be used any more; "" where they can."""
     if not same_identity:
         return "made for other settings, directories or users"
-    if youngest_ns(seen) > time_ns():
+    if youngest > time_ns():
         return "a source has a time in the future"
     return "" if unchanged(seen) else "a source changed"
 
 
 def encode(identity: "tuple[Any, ...]", seen: "Snapshot", rules: RuleSet) -> bytes:
-    """The bytes of a cached file."""
-    body = marshal.dumps((identity, seen, rules.to_tuple()))
+    """The bytes of a cached file; each rule is packed by itself, since most are never looked at."""
+    body = marshal.dumps((identity, youngest_ns(seen), seen, marshal.dumps(rules.packed())))
     return MAGIC + source_hash(_HASH_KEY, body) + body
 
 

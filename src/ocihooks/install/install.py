@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import ocihooks
 from ocihooks.errors import ReplaceError, UnavailableError, UntrustedError, UsageError, os_reason, quoted
-from ocihooks.install.image import ENDINGS, build_image
+from ocihooks.install.image import ENDINGS
+from ocihooks.install.launcher import MARK as LAUNCHER_MARK
 from ocihooks.install.launcher import is_built, launcher_for
 from ocihooks.install.record import Record, read_record, record_file, sha256
 from ocihooks.install.script import MARK, script_text
@@ -95,7 +96,7 @@ def prepare_install(request: Request) -> Prepared:
     runtime = find_runtime(request.runtime)
     _check_not_itself(runtime, script)
     paths = package_paths()
-    for path in (python, runtime, *_code(paths)):
+    for path in (python, runtime, *_library(python), *_code(paths)):
         _check(path)
     if request.settings:
         read_settings(request.settings)
@@ -170,13 +171,10 @@ def _write_images(record: Record) -> None:
     """Compile the modules of the warm path by the interpreter that is going to load them."""
     images = record.files[-len(ENDINGS) :]
     for image, modules in zip(images, ENDINGS.values(), strict=True):
-        if os.path.realpath(sys.executable) == record.python:
-            data = build_image(modules)
-        else:
-            code = f"import sys; sys.path += {list(package_paths())}; from ocihooks.install import image; "
-            code += f"sys.stdout.buffer.write(image.build_image({modules}))"
-            data = _output([record.python, "-IS", "-c", code], record.python)
-        replace_file(image, data)
+        code = f"import sys; sys.path += {list(package_paths())}; from ocihooks.install import image; "
+        code += f"sys.stdout.buffer.write(image.build_image({modules}))"
+        # Without tables of columns, which only tracebacks need, code is a third smaller.
+        replace_file(image, _output([record.python, "-IS", "-X", "no_debug_ranges", "-c", code], record.python))
 
 
 def _output(command: Sequence[str], python: str) -> bytes:
@@ -195,7 +193,11 @@ def _write_program(script: str, data: bytes) -> None:
     if os.path.islink(script):  # the link that an uninstallation left in use; its target must stay as it is
         temporary = f"{script}.ocihooks-{os.getpid()}"
         replace_file(temporary, data, mode=0o755)
-        os.replace(temporary, script)
+        try:
+            os.replace(temporary, script)
+        except OSError as error:
+            os.unlink(temporary)
+            raise ReplaceError(f"can't be replaced: {os_reason(error)}", file=script) from None
     else:
         replace_file(script, data, mode=0o755)
 
@@ -261,6 +263,12 @@ def package_paths() -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.realpath(place) for place in places))
 
 
+def _library(python: str) -> Iterator[str]:
+    """Where *python* has its standard library, as far as that can be known without starting it."""
+    if os.path.realpath(sys.executable) == python:
+        yield from (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+
+
 def _code(paths: Sequence[str]) -> Iterator[str]:
     """All that root is going to import: the whole package, and what lies on the first level beside it."""
     for place in paths:
@@ -283,11 +291,13 @@ def _check(path: str) -> None:
 
 def _check_place(script: str, request: Request, runtime: str) -> None:
     """Refuse to overwrite what is not ours, or to write where others could."""
-    existing = script
-    while not os.path.lexists(existing):
-        existing = os.path.dirname(existing)
-    _check(os.path.dirname(existing) if existing == script else existing)
-    if existing != script or read_record(request.prefix, request.name) is not None:
+    for file in (script, record_file(request.prefix, request.name)):
+        directory = os.path.dirname(file)
+        while not os.path.lexists(directory):
+            directory = os.path.dirname(directory)
+        _check(directory)
+    record = read_record(request.prefix, request.name)
+    if not os.path.lexists(script) or is_ours(script, record):
         return
     if os.path.islink(script) and os.readlink(script) == runtime:  # left by an uninstallation
         return
@@ -309,7 +319,8 @@ def _missing_directories(request: Request) -> tuple[str, ...]:
 
 def _make_directory(directory: str) -> None:
     try:
-        os.mkdir(directory, 0o755)
+        os.mkdir(directory)
+        os.chmod(directory, 0o755)  # noqa: S103  (whatever the umask: rootless users start the wrapper, too)
     except OSError as error:
         raise UnavailableError(f"can't be made: {os_reason(error)}", file=directory) from None
 
@@ -324,13 +335,26 @@ def _compile(python: str) -> None:
 
 
 def is_ours(script: str, record: Record | None) -> bool:
-    """Whether *script* is as we wrote it, or at least bears our mark."""
+    """Whether *script* is as we wrote it, or at least bears our mark, as after an interrupted installation."""
+    data = _program(script)
+    bears_mark = MARK.encode() in data.splitlines()[1:2] or LAUNCHER_MARK in data
+    return bears_mark or (record is not None and sha256(data) == record.script_sha256)
+
+
+def is_unchanged(record: Record) -> bool:
+    """Whether the program that engines call is as it was written."""
+    return sha256(_program(record.script)) == record.script_sha256
+
+
+def _program(script: str) -> bytes:
+    """The bytes of a plain file; none where there is something else."""
+    if os.path.islink(script) or not os.path.isfile(script):
+        return b""
     try:
         with open(script, "rb") as stream:
-            data = stream.read(1 << 16)
+            return stream.read()
     except OSError:
-        return False
-    return (record is not None and sha256(data) == record.script_sha256) or MARK.encode() in data.splitlines()[1:2]
+        return b""
 
 
 def installed(prefix: str) -> Sequence[Record]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from ocihooks.errors import UnavailableError, os_reason
+from ocihooks.trust import read_trusted, trust_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +69,16 @@ def read_record(prefix: str, name: str) -> Record | None:
 
     Raises:
         UnavailableError: It is there but can't be read.
+        UntrustedError: Somebody else could have written it, and with it, which files are to be removed.
     """
-    file = record_file(prefix, name)
+    file = os.path.abspath(record_file(prefix, name))
     try:
-        with open(file, encoding="utf-8") as stream:
-            return Record.from_json(json.load(stream))
+        return Record.from_json(json.loads(read_trusted(file, trust_here())))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise UnavailableError(f"can't be read: {os_reason(error)}", file=file) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         hint = "remove the file and the script by hand, then install again"
         raise UnavailableError("is no record of an installation", file=file, hint=hint) from None
 

@@ -63,15 +63,21 @@ except Exception:
     words = sys.argv[1:]
     while words and (words[0] == "--without-image" or words[0][:18] == "--ignored-signals="):
         del words[0]
-    valued = ("--root", "--log", "--log-format", "--criu", "--rootless", "--cgroup-manager")
-    operation = next((w for v, w in zip(["", *words], words) if w[:1] != "-" and v not in valued), "")
+    valued = ("root", "log", "log-format", "log-level", "criu", "rootless", "cgroup-manager")
+    pairs = list(zip(["", *words], words))
+    known = "create run restore start state kill delete exec list ps pause resume update checkpoint events features"
+    operation = next((w for v, w in pairs if w in known.split() and (v[:1] != "-" or v.strip("-") not in valued)), "")
     if operation in ("create", "run", "restore"):
-        text = {name} + ": the package ocihooks can't be imported by {python}; container not created"
-        log = next((w for v, w in zip(words, words[1:]) if v == "--log"), "")
+        text = {name} + ": the package ocihooks can't be imported by " + {python_text} + "; container not created"
+        log = next((w for v, w in pairs if v == "--log"), "") or next((w[6:] for w in words if w[:6] == "--log="), "")
         try:
-            if os.path.isdir(os.path.dirname(log)):
-                fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-                os.write(fd, ('{{"level":"error","msg":"' + text + '"}}\\n').encode())
+            import json
+
+            fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+            os.write(fd, (json.dumps({{"level": "error", "msg": text}}) + "\\n").encode())
+        except Exception:
+            pass
+        try:
             os.write(2, (text + "\\nhint: install ocihooks again, then run ocihooks install\\n").encode())
         finally:
             os._exit(1)
@@ -120,6 +126,7 @@ def script_text(installation: Installation, python: str, paths: Sequence[str], i
         "launched": installation.launched,
         "image": image,
         "paths": list(paths),
+        "python_text": python,
     }
     shown = {name: repr(value) for name, value in facts.items()}
     return TEMPLATE.format(python=python, mark=MARK, version=__version__, **shown)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ocihooks.errors import OCIHooksError, UnavailableError, os_reason, quoted
-from ocihooks.install.install import is_ours
+from ocihooks.install.install import is_unchanged
 from ocihooks.install.record import Record, read_record, record_file
 
 
@@ -60,8 +60,8 @@ def prepare_uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[R
     if record is None:
         hint = f"look for installations with ocihooks uninstall --prefix DIR --name NAME; none is in {prefix}"
         raise UnavailableError(f"no wrapper {quoted(name, 80)} is installed below {quoted(prefix, 200)}", hint=hint)
-    if os.path.lexists(record.script) and not os.path.islink(record.script) and not is_ours(record.script, record):
-        hint = "look at it; remove it by hand if it is not needed"
+    if os.path.lexists(record.script) and not os.path.islink(record.script) and not is_unchanged(record):
+        hint = 'look at it; remove it by hand, or write it anew with "ocihooks install"'
         raise UnavailableError("was changed since it was installed", file=record.script, hint=hint)
     users = tuple(users_of(record.script))
     if users and not force:
@@ -92,7 +92,8 @@ def _remove(record: Record, prefix: str, *, pass_through: bool) -> None:
             if os.path.lexists(file):
                 os.unlink(file)
     except OSError as error:
-        raise UnavailableError(f"can't be removed: {os_reason(error)}", file=record.script) from None
+        message = f"can't be removed: {os_reason(error)}"
+        raise UnavailableError(message, file=str(error.filename or record.script)) from None
     for directory in reversed(record.made_directories):
         try:
             os.rmdir(directory)

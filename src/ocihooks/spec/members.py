@@ -26,11 +26,9 @@ def json_type(value: object) -> str:
 def expect(value: object, kind: type, pointer: str) -> Any:
     """*value* if it is a *kind*; otherwise a DocumentError that names *pointer*. A bool is no integer here."""
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise DocumentError(
-            f"expected {JSON_TYPES[kind]}, found {json_type(value)} {quoted(value, 40)}",
-            code="json_type",
-            pointer=pointer,
-        )
+        shown = quoted(value, 40)
+        found = shown if value is None or isinstance(value, bool) else f"{json_type(value)} {shown}"
+        raise DocumentError(f"expected {JSON_TYPES[kind]}, found {found}", code="json_type", pointer=pointer)
     return value
 
 

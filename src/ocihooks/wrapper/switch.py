@@ -107,7 +107,9 @@ def disable(settings_file: str, reason: str = "") -> bool:
 
 def _make_directory(directory: str) -> None:
     try:
-        os.makedirs(directory, 0o755, exist_ok=True)
+        if not os.path.isdir(directory):
+            os.makedirs(directory)
+            os.chmod(directory, 0o755)  # noqa: S103  (whatever the umask: rootless users look for the switch, too)
         check_trusted(directory, trust_here())
     except OSError as error:
         raise UnavailableError(f"can't be made: {os_reason(error)}", file=directory) from None
