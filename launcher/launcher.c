@@ -94,9 +94,8 @@ static int skip_options(int argc, char **argv, int at, const char *const *flags,
 
 /* Whether a create has one absolute bundle, one usual container id at its end, and only options that are well known. */
 static int is_plain_create(int argc, char **argv, struct call *call) {
-    int at;
     if (!call->operation || strcmp(argv[call->operation], "create") != 0) return 0;
-    at = skip_options(argc, argv, call->operation + 1, create_flags, create_values, call);
+    int at = skip_options(argc, argv, call->operation + 1, create_flags, create_values, call);
     if (!at || at != argc - 1 || !call->bundle || call->bundle[0] != '/') return 0;
     return argv[at][0] && !argv[at][strspn(argv[at], ID_LETTERS)];
 }
@@ -115,7 +114,6 @@ static ssize_t read_file(const char *path, char *buffer, size_t limit, int trust
     return got == 0 && size <= limit ? (ssize_t)size : -1;
 }
 
-/* Takes the data apart; *at* never goes behind *end*. */
 struct reader { const char *at, *end; };
 
 static int take(struct reader *reader, void *into, size_t size) {
@@ -178,8 +176,10 @@ static int has_command(const char *at, const char *end) {
         if (letter != '"') continue;
         while (at < end && *at != '"') at += *at == '\\' && end - at > 1 ? 2 : 1;
         if (depth == 1) processes += in_process = at - name == 7 && strncasecmp(name, "process", 7) == 0;
+        if (depth == 1 && in_process && memcmp(name, "process", 7) != 0) return 0;
         if (depth == 2 && in_process && at - name == 4 && strncasecmp(name, "args", 4) == 0) {
-            if (at == end || !behind(behind(behind(at + 1, end, ':'), end, '['), end, '"')) return 0;
+            if (memcmp(name, "args", 4) != 0 || at == end) return 0;
+            if (!behind(behind(behind(at + 1, end, ':'), end, '['), end, '"')) return 0;
             commands++;
         }
         at += at < end;

@@ -307,7 +307,7 @@ KINDS: tuple[Kind, ...] = (
         _B,
         "The program of a hook is there, but is no regular file or can't be executed.",
         "Make it executable with chmod +x, or name another one.",
-        'program "/etc/hostname" is not executable',
+        'program "/etc/passwd" is not executable',
     ),
     _kind(
         "odd_timeout",
@@ -510,7 +510,7 @@ KINDS: tuple[Kind, ...] = (
         _B,
         "The program of a hook can't be reached: something on the way is no directory, a loop, or not allowed.",
         "Mend the path.",
-        'program "/etc/hostname/hook": not a directory',
+        'program "/etc/passwd/hook": not a directory',
     ),
     _kind(
         "untrusted",

@@ -337,7 +337,12 @@ def has_command(data: bytes) -> bool:
         if depth == 1:
             in_process = name.lower() == b"process"
             processes += in_process
-        if depth == 2 and in_process and name.lower() == b"args":
+        wanted = (b"", b"process", b"args")[depth] if depth in (1, 2) else b""
+        if name.lower() != wanted or not in_process:
+            continue
+        if name != wanted:
+            return False
+        if depth == 2:
             if not token.group(2) or not _FIRST_ARGUMENT.match(data, token.end()):
                 return False
             commands += 1

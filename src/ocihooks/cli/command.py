@@ -56,7 +56,7 @@ class Command(click.Command):
         json_members: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, context_settings=SETTINGS, **kwargs)
+        super().__init__(*args, **{"context_settings": SETTINGS, **kwargs})
         self.examples = examples
         self.statuses = {**STATUSES, **(statuses or {})}
         self.json_members = dict(json_members or {})

@@ -124,7 +124,7 @@ def as_document(
         **record.to_json(),
         "record": record_file(request.prefix, request.name),
     }
-    return document | {"text": prepared.text} if dry_run else document
+    return document | {"text": prepared.script.text} if dry_run else document
 
 
 def as_text(record: Record, prepared: Prepared, request: Request, *, dry_run: bool, updated: bool) -> str:
@@ -133,7 +133,7 @@ def as_text(record: Record, prepared: Prepared, request: Request, *, dry_run: bo
     done = f"would {verb}" if dry_run else "updated" if updated else "installed"
     parts = [f"{done} {record.name}", columns(_facts(record, request), indent="  ")]
     if dry_run:
-        parts.append(f"\nthe script would be:\n\n{prepared.text.rstrip()}")
+        parts.append(f"\nthe script would be:\n\n{prepared.script.text.rstrip()}")
     else:
         parts.append(_next_steps(record, request))
     return "\n".join(parts)

@@ -24,7 +24,6 @@ ENVIRONMENT = {
     "NO_COLOR": "Not empty: no colours, on terminals either.",
     "OCIHOOKS_TRACEBACK": "Not empty: an internal error shows where it comes from.",
     "XDG_CONFIG_HOME": "Where rootless users may have settings of their own, in place of ~/.config.",
-    "XDG_RUNTIME_DIR": "Where rootless users have compiled rules.",
 }
 
 

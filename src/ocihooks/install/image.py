@@ -63,6 +63,12 @@ def build_image(modules: tuple[str, ...]) -> bytes:
     return importlib.util.MAGIC_NUMBER + marshal.dumps(parts)
 
 
+def build_start(body: str, file: str, key: bytes) -> bytes:
+    """The compiled *body* of the script *file*: the interpreter's magic number, the script's key, and the code."""
+    code = compile(body, file, "exec", dont_inherit=True, optimize=2)
+    return importlib.util.MAGIC_NUMBER + key + marshal.dumps(code)
+
+
 def _module(name: str) -> tuple[str, str | None, object]:
     file, package = _source(name)
     with open(file, "rb") as stream:

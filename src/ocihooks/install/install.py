@@ -23,7 +23,7 @@ from ocihooks.install.image import ENDINGS
 from ocihooks.install.launcher import MARK as LAUNCHER_MARK
 from ocihooks.install.launcher import is_built, launcher_for
 from ocihooks.install.record import Record, read_record, record_file, sha256
-from ocihooks.install.script import MARK, script_text
+from ocihooks.install.script import MARK, START, Script, make_script
 from ocihooks.replace import replace_file
 from ocihooks.settings import read_settings
 from ocihooks.trust import check_trusted, explained, trust_here
@@ -70,12 +70,12 @@ class Prepared:
 
     Attributes:
         record: The record to be.
-        text: The script.
+        script: The script.
         program: The launcher with its settings; None: engines call the script.
     """
 
     record: Record
-    text: str
+    script: Script
     program: bytes | None
 
 
@@ -111,13 +111,13 @@ def prepare_install(request: Request) -> Prepared:
         launched=launched,
     )
     own = os.path.join(request.prefix, "lib", "ocihooks", request.name)
-    text = script_text(installation, python, paths, own)
+    script_made = make_script(installation, python, paths, own)
     program = _launcher(installation, python, f"{own}.py") if launched else None
     _check_place(script, request, runtime)
     record = Record(
         name=request.name,
         script=script,
-        script_sha256=sha256(program or text.encode()),
+        script_sha256=sha256(program or script_made.text.encode()),
         runtime=runtime,
         flavour=installation.flavour,
         settings=installation.settings,
@@ -126,10 +126,10 @@ def prepare_install(request: Request) -> Prepared:
         version=__version__,
         cache_dir=installation.cache_dir,
         launcher=launched,
-        files=(*([f"{own}.py"] if launched else []), *(f"{own}{ending}" for ending in ENDINGS)),
+        files=(*([f"{own}.py"] if launched else []), *(f"{own}{ending}" for ending in (START, *ENDINGS))),
         made_directories=_missing_directories(request),
     )
-    return Prepared(record=record, text=text, program=program)
+    return Prepared(record=record, script=script_made, program=program)
 
 
 def _launcher(installation: Installation, python: str, script: str) -> bytes:
@@ -157,8 +157,8 @@ def install(request: Request) -> Record:
     _compile(record.python)
     if before is not None:
         record = Record.from_json(record.to_json() | {"made_directories": before.made_directories})
-    _write_images(record)
-    script = prepared.text.encode()
+    _write_images(record, prepared.script)
+    script = prepared.script.text.encode()
     if prepared.program is not None:
         replace_file(record.files[0], script)
     _write_program(record.script, prepared.program or script)
@@ -167,14 +167,21 @@ def install(request: Request) -> Record:
     return record
 
 
-def _write_images(record: Record) -> None:
-    """Compile the modules of the warm path by the interpreter that is going to load them."""
+def _write_images(record: Record, script: Script) -> None:
+    """Compile the script's body and the modules of the warm path by the interpreter that is going to load them."""
+    start = record.files[-len(ENDINGS) - 1]
+    replace_file(start, _compiled(record.python, f"build_start({script.body!r}, {record.script!r}, {script.key!r})"))
     images = record.files[-len(ENDINGS) :]
     for image, modules in zip(images, ENDINGS.values(), strict=True):
-        code = f"import sys; sys.path += {list(package_paths())}; from ocihooks.install import image; "
-        code += f"sys.stdout.buffer.write(image.build_image({modules}))"
-        # Without tables of columns, which only tracebacks need, code is a third smaller.
-        replace_file(image, _output([record.python, "-IS", "-X", "no_debug_ranges", "-c", code], record.python))
+        replace_file(image, _compiled(record.python, f"build_image({modules!r})"))
+
+
+def _compiled(python: str, call: str) -> bytes:
+    """What *call* of a function of the module image gives in *python*."""
+    code = f"import sys; sys.path += {list(package_paths())}; from ocihooks.install import image; "
+    code += f"sys.stdout.buffer.write(image.{call})"
+    # Without tables of columns, which only tracebacks need, code is a third smaller.
+    return _output([python, "-IS", "-X", "no_debug_ranges", "-c", code], python)
 
 
 def _output(command: Sequence[str], python: str) -> bytes:

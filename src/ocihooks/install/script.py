@@ -1,12 +1,16 @@
 """
 The text of an installed wrapper: a small script with a fixed interpreter and all it was told at installation.
 
-It is small since the interpreter compiles it at every start; what it loads was compiled at installation.
+The interpreter compiles a script at every start, which would cost more than the wrapper's own work. So the script is a
+few lines that run its body as it was compiled at installation; the body stands in it as a text, for the day on which
+that does not fit the interpreter any more.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ocihooks.errors import UsageError, quoted
 from ocihooks.version import __version__
@@ -15,16 +19,35 @@ from ocihooks.wrapper.installation import Installation
 MARK = '# Written by "ocihooks install"; "ocihooks uninstall" takes it away.'
 """The second line of every installed script, by which we know our own."""
 
+START = ".start"
+"""Ending of the file with the compiled body."""
+
 SHEBANG_LIMIT = 250
 """Bytes of a first line that all supported kernels read."""
 
-# The images are tried first, then the package, and at last the runtime itself for all but create, run and restore.
 TEMPLATE = """\
 #!{python} -IS
 {mark}
 # ocihooks {version}
 import sys
 
+BODY = r'''
+{body}'''
+try:
+    from marshal import loads
+
+    with open({start}, "rb") as stream:
+        data = stream.read()
+    if data[:20] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER + {key}:
+        raise ImportError
+    code = loads(memoryview(data)[20:])
+except Exception:
+    code = BODY
+exec(code)
+"""
+
+# The images are tried first, then the package, and at last the runtime itself for all but create, run and restore.
+BODY = """\
 sys.path += {paths}
 
 
@@ -98,7 +121,23 @@ main(
 """
 
 
-def script_text(installation: Installation, python: str, paths: Sequence[str], image: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """
+    An installed script.
+
+    Attributes:
+        text: The whole text.
+        body: The part that is compiled at installation.
+        key: 16 bytes by which the script knows the compiled form of its own body.
+    """
+
+    text: str
+    body: str
+    key: bytes
+
+
+def make_script(installation: Installation, python: str, paths: Sequence[str], image: str) -> Script:
     """
     The script of *installation*.
 
@@ -108,7 +147,7 @@ def script_text(installation: Installation, python: str, paths: Sequence[str], i
         image: Path of the images without their endings.
 
     Raises:
-        UsageError: The interpreter's path doesn't fit into a first line.
+        UsageError: The interpreter's path doesn't fit into a first line, or a path can't stand in a script.
     """
     if len(python.encode()) > SHEBANG_LIMIT or any(c.isspace() for c in python):
         raise UsageError(
@@ -128,5 +167,12 @@ def script_text(installation: Installation, python: str, paths: Sequence[str], i
         "paths": list(paths),
         "python_text": python,
     }
-    shown = {name: repr(value) for name, value in facts.items()}
-    return TEMPLATE.format(python=python, mark=MARK, version=__version__, **shown)
+    shown = {name: ascii(value) for name, value in facts.items()}
+    body = BODY.format(**shown)
+    if "'''" in body:
+        raise UsageError("a path holds three quotes in a row, which can't stand in the script")
+    key = hashlib.sha256(body.encode()).digest()[:16]
+    text = TEMPLATE.format(
+        python=python, mark=MARK, version=__version__, body=body, start=ascii(f"{image}{START}"), key=repr(key)
+    )
+    return Script(text=text, body=body, key=key)
