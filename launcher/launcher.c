@@ -62,7 +62,6 @@ static int is_one_of(const char *word, const char *const *words) {
     return 0;
 }
 
-/* Settings that are all there: the space was filled by "ocihooks install" and ends with a NUL. */
 static int read_settings(void) {
     const char *at = settings_space + sizeof MARK;
     for (int i = 0; i < SETTINGS_COUNT; i++, at += strlen(at) + 1) settings[i] = at;
@@ -84,7 +83,8 @@ static int skip_options(int argc, char **argv, int at, const char *const *flags,
         while (*option && !names(argv[at], *option)) option++;
         if (!*option) return 0;
         const char *equals = argv[at] + strlen(*option), *value = *equals ? equals + 1 : argv[++at];
-        if (!value) return 0;
+        /* Some versions of runc take blanks off the end of a word; letters beyond ASCII may be blanks. */
+        if (!value || (*equals && (signed char)argv[at][strlen(argv[at]) - 1] <= ' ')) return 0;
         if (strcmp(*option, "--log") == 0) call->log = value;
         if (strcmp(*option, "--log-format") == 0) call->log_format = value;
         if (strcmp(*option, "--bundle") == 0) call->bundle = value;

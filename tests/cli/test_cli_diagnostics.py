@@ -175,11 +175,6 @@ def _no_env(place: Place) -> None:
     place.write("static.json", '{"createContainer": [{"path": "/bin/true"}]}')
 
 
-def _many_files(place: Place) -> None:
-    for number in range(10_001):
-        os.symlink("/dev/null", place.root / f"a/{number}.json")
-
-
 MACHINES: dict[str, Callable[[Place], object]] = {
     "empty_env": _no_env,
     "missing_directory": lambda place: (place.root / "a").rmdir(),
@@ -187,7 +182,6 @@ MACHINES: dict[str, Callable[[Place], object]] = {
     "mixed_widths": _widths,
     "near_miss_name": lambda place: place.write("a/10-gpu.json~", ""),
     "odd_program": _not_executable,
-    "too_many_files": _many_files,
     "unknown_rule": _policy_for_nobody,
     "untrusted": _writable,
 }

@@ -213,6 +213,17 @@ def test_switched_off(place: Place, ocihooks: Run) -> None:
     assert last == "hooks are switched off: the container is created without them"
 
 
+def test_untrusted_switch(place: Place, ocihooks: Run) -> None:
+    """A kill switch that somebody else could have put there refuses every container, and the reason is shown."""
+    place.rule("a/1.json")
+    place.write("etc/disabled", "").chmod(0o666)
+    finished = ocihooks("explain", "SETTINGS", "--bind-mount")
+    assert finished.status == 1
+    assert "the container is not created:\nocihooks: {DIR}/etc/disabled: not used, since " in finished.stdout
+    assert ocihooks("list", "SETTINGS").status == 0
+    assert ocihooks("check", "SETTINGS").status == 1
+
+
 def test_one_rule(ruled: Place, ocihooks: Run) -> None:
     """--rule shows one rule, and its answer is the status."""
     assert ocihooks("explain", "SETTINGS", "--command", "/x", "--rule", "40-filter.json").status == 0

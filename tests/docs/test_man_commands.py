@@ -7,12 +7,13 @@ import shlex
 
 import click
 import pytest
-from tests.docs.manpages import DIRECTORY, displays, items, plain, section, subsections
+from tests.docs.manpages import DIRECTORY, PAGES, displays, items, plain, section, subsections
 
 from ocihooks.cli.command import STATUSES
 from ocihooks.cli.group import SUMMARIES, cli
-from ocihooks.cli.run import INTERRUPTED
 from ocihooks.cli.reference import ENVIRONMENT
+from ocihooks.cli.run import INTERRUPTED
+from ocihooks.wrapper.arguments import parse
 
 PAGE = DIRECTORY / "ocihooks.1"
 
@@ -86,13 +87,24 @@ def test_environment() -> None:
     assert [name.removeprefix("Ev ") for name in items(section(PAGE, "ENVIRONMENT"))] == list(ENVIRONMENT)
 
 
-LINES = [line[2:] for text in displays(PAGE) for line in text.splitlines()]
+LINES = [
+    (page.name, line[2:])
+    for page in PAGES
+    for text in displays(page)
+    for line in text.splitlines()
+    if line.startswith(("# ocihooks", "$ ocihooks"))
+]
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_example_can_be_parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each example is a command line that the program understands."""
+@pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{page}: {line}" for page, line in LINES])
+def test_example_can_be_parsed(page: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each example on a manual page is a command line that the program, or the runtime, understands."""
     program, name, *words = shlex.split(line)
+    if program == "ocihooks-runtime":
+        call = parse([name, *words], "runc")
+        assert call.changes_container
+        assert not call.refused
+        return
     assert program == "ocihooks"
     command = cli.get_command(click.Context(cli), name)
     assert command is not None

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.integration.wrappers import Notes, Simulated, Wrapper, install_wrapper, make_notes
+from tests.integration.wrappers import Notes, Simulated, Wrapper, install_wrapper, make_notes, simulate
 
 from ocihooks.errors import OCIHooksError, UnavailableError
-from ocihooks.testing.bundles import make_bundle
 from ocihooks.testing.cgroups import CgroupView
-from ocihooks.testing.fake import write_fake_runtime
 from ocihooks.testing.runtimes import (
     RUNTIMES,
     InstalledRuntime,
@@ -98,10 +96,4 @@ def notes(runtime: PrivateRuntime) -> Notes:
 @pytest.fixture
 def simulated(private_directory: Path, rootfs: Path) -> Simulated:
     """The wrapper in front of a fake runtime that takes runc's command line and records its calls."""
-    fake = write_fake_runtime(private_directory / "fake-runc", record=private_directory / "calls", copy_config=True)
-    return Simulated(
-        wrapper=install_wrapper(private_directory / "w", fake.path),
-        fake=fake,
-        bundle=make_bundle(private_directory / "b", rootfs=rootfs),
-        directory=private_directory,
-    )
+    return simulate(private_directory, rootfs)

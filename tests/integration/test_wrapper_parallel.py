@@ -57,6 +57,12 @@ def generation_of(bundle: MadeBundle, rule: str, stage: str) -> list[int]:
     return [int(entry["args"][3]) for entry, name in zip(entries_of(bundle, stage), names, strict=True) if name == rule]
 
 
+def said(runtime: PrivateRuntime, number: int) -> str:
+    """What one life printed, without the warnings of a busy runtime that it will try once more to remove a cgroup."""
+    lines = (runtime.directory / f"out.{number}").read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if "(will retry)" not in line)
+
+
 @pytest.mark.runtime
 @pytest.mark.parametrize("installed_runtime", ["runc"], indirect=True)
 def test_many_at_once(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
@@ -79,8 +85,7 @@ def test_many_at_once(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     with editing(edit) as edits:
         call = runtime.execute(["/bin/sh", "-c", script])
     assert call.status == 0, call
-    said = {(runtime.directory / f"out.{number}").read_text() for number in range(CONTAINERS)}
-    assert said == {"create 0\ndelete 0\n"}
+    assert {said(runtime, number) for number in range(CONTAINERS)} == {"create 0\ndelete 0\n"}
     assert edits[0] > 100
     for bundle in bundles:
         seen = [tuple(generation_of(bundle, "changes.json", stage)) for stage in STAGES]
@@ -106,8 +111,8 @@ def test_one_bundle_at_once(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     life = _LIFE.format(directory=runtime.directory, wrapper=wrapper.script, root=runtime.root)
     assert runtime.execute(["/bin/sh", "-c", f"seq 0 11 | xargs -P 12 -I N sh -c '{life}' sh N"]).status == 0
     for number in range(12):
-        said = (runtime.directory / f"out.{number}").read_text()
-        assert said == "create 0\ndelete 0\n" or "changed by somebody else meanwhile" in said, said
-        assert "Traceback" not in said
+        text = said(runtime, number)
+        assert text == "create 0\ndelete 0\n" or "changed by somebody else meanwhile" in text, text
+        assert "Traceback" not in text
     assert [generation_of(bundle, "a.json", stage) for stage in STAGES] == [[0]] * 3
     assert litter(bundle) == []

@@ -10,29 +10,30 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.wrappers import Notes, Simulated, Wrapper, install_wrapper, rules_of
+from tests.integration.wrappers import Notes, Simulated, Wrapper, install_wrapper, rules_of, simulate
 
 from ocihooks.install.launcher import is_built
-from ocihooks.testing.bundles import MadeBundle
+from ocihooks.testing.bundles import MadeBundle, make_bundle
 from ocihooks.testing.fake import Answer, RecordedCall, write_fake_runtime
 from ocihooks.testing.runtimes import Call, PrivateRuntime
 
 # Prepares a process as told and becomes the program; runs in an interpreter of its own.
 _STARTER = """
-import ctypes, json, os, resource, signal, sys
+import ctypes, fcntl, json, os, resource, signal, sys
 told = json.loads(sys.argv[1])
 for number in range(1, 32):
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_IGN if number in told["ignored"] else signal.SIG_DFL)
 for number, path in told["descriptors"].items():
     fd = os.open(path, os.O_RDONLY)
-    os.dup2(fd, int(number)); os.close(fd)
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200); os.close(fd)
+    os.dup2(high, int(number))
 for number in told["closed"]:
     os.close(number)
 for name, limits in told["limits"].items():
@@ -78,20 +79,18 @@ def start(program: Path, *words: str | bytes, stdin: bytes = b"", **told: Any) -
     return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=60)
 
 
-@pytest.fixture(params=[True, False], ids=["launcher", "python"])
-def launcher(request: pytest.FixtureRequest) -> bool:
-    """Whether the launcher stands in front of the wrapper."""
-    if request.param and not is_built():
+def with_launcher(launcher: bool) -> bool:
+    """Skip the test where the launcher is asked for and was not built."""
+    if launcher and not is_built():
         pytest.skip("the package was built without the launcher")
-    return bool(request.param)
+    return launcher
 
 
-@pytest.fixture
-def mirrored(simulated: Simulated, launcher: bool) -> Simulated:
-    """The wrapper in front of a fake runtime, with a rule that matches."""
-    wrapper = install_wrapper(simulated.directory / "w1", simulated.fake.path, launcher=launcher)
-    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
-    return replace(simulated, wrapper=wrapper)
+def mirror(directory: Path, rootfs: Path, *, launcher: bool) -> Simulated:
+    """The wrapper in front of a fake runtime, with a rule that matches; the launcher in front or not."""
+    simulated = simulate(directory, rootfs, launcher=with_launcher(launcher))
+    simulated.wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
+    return simulated
 
 
 def compare(simulated: Simulated, *words: str | bytes, **told: Any) -> RecordedCall:
@@ -113,14 +112,44 @@ def compare(simulated: Simulated, *words: str | bytes, **told: Any) -> RecordedC
 
 
 CREATE = ("create", "--bundle", "BUNDLE", "c1")
-OTHERS = (("state", "c1"), ("kill", "c1", "9"), ("--version",), ("nonsense", "--x"))
+STATE = ("state", "c1")
 
 
-@pytest.fixture(params=[CREATE, *OTHERS], ids=lambda words: words[0].strip("-"))
-def words(request: pytest.FixtureRequest, mirrored: Simulated) -> tuple[str, ...]:
-    """A command line of each kind: one that changes config.json, and others."""
-    given: tuple[str, ...] = request.param
-    return tuple(str(mirrored.bundle.directory) if word == "BUNDLE" else word for word in given)
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of call: through the launcher or not, one that changes config.json or not."""
+
+    launcher: bool
+    words: tuple[str, ...]
+
+
+KINDS = {
+    "launcher-create": Kind(launcher=True, words=CREATE),
+    "launcher-state": Kind(launcher=True, words=STATE),
+    "python-create": Kind(launcher=False, words=CREATE),
+    "python-state": Kind(launcher=False, words=STATE),
+    "python-unknown": Kind(launcher=False, words=("nonsense", "--x")),
+}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of call in turn."""
+    given: Kind = request.param
+    with_launcher(given.launcher)
+    return given
+
+
+@pytest.fixture
+def mirrored(kind: Kind, private_directory: Path, rootfs: Path) -> Simulated:
+    """The wrapper in front of a fake runtime, for that kind of call."""
+    return mirror(private_directory, rootfs, launcher=kind.launcher)
+
+
+@pytest.fixture
+def words(kind: Kind, mirrored: Simulated) -> tuple[str, ...]:
+    """The words of that kind of call."""
+    return tuple(str(mirrored.bundle.directory) if word == "BUNDLE" else word for word in kind.words)
 
 
 def test_arguments(mirrored: Simulated, words: tuple[str, ...]) -> None:
@@ -152,11 +181,14 @@ ENVIRONMENTS: dict[str, tuple[str | bytes, ...]] = {
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-@pytest.mark.parametrize("operation", ["create", "state"])
-def test_environment(mirrored: Simulated, environment: tuple[str | bytes, ...], operation: str) -> None:
+@pytest.mark.parametrize("launcher", [True, False], ids=["launcher", "python"])
+def test_environment(
+    private_directory: Path, rootfs: Path, environment: tuple[str | bytes, ...], launcher: bool
+) -> None:
     """Every entry of the environment reaches the runtime, in its order and to the byte, and none is added."""
-    options = ("--bundle", str(mirrored.bundle.directory)) if operation == "create" else ()
-    call = compare(mirrored, operation, *options, "c1", environment=latin(*environment))
+    mirrored = mirror(private_directory, rootfs, launcher=launcher)
+    words = ("create", "--bundle", str(mirrored.bundle.directory), "c1")
+    call = compare(mirrored, *words, environment=latin(*environment))
     assert call.environment == tuple(os.fsdecode(entry) for entry in environment)
 
 
@@ -171,14 +203,10 @@ def test_working_directory(mirrored: Simulated, words: tuple[str, ...]) -> None:
     assert call.cwd == str(directory)
 
 
-def test_removed_working_directory(mirrored: Simulated) -> None:
+def test_removed_working_directory(mirrored: Simulated, words: tuple[str, ...]) -> None:
     """A working directory that is gone does not matter where the bundle is named in full."""
-    environment = latin("PATH=/usr/bin:/bin")
-    for words in (CREATE, *OTHERS):
-        given = [str(mirrored.bundle.directory) if word == "BUNDLE" else word for word in words]
-        told = {"cwd": str(mirrored.directory), "cwd_removed": True, "environment": environment}
-        made = start(mirrored.wrapper.script, *given, **told)
-        assert b"ocihooks-runtime:" not in made.stderr, made
+    made = start(mirrored.wrapper.script, *words, cwd=str(mirrored.directory), cwd_removed=True)
+    assert b"ocihooks-runtime:" not in made.stderr, made
 
 
 def test_descriptors(mirrored: Simulated, words: tuple[str, ...]) -> None:
@@ -189,9 +217,9 @@ def test_descriptors(mirrored: Simulated, words: tuple[str, ...]) -> None:
     assert call.descriptors == {3: str(file), 7: str(file), 63: "/dev/zero"}
 
 
-@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize("closed", [[0], [2], [0, 1, 2]], ids=str)
 def test_closed_standard_descriptors(
-    mirrored: Simulated, launcher: bool, words: tuple[str, ...], closed: list[int]
+    mirrored: Simulated, kind: Kind, words: tuple[str, ...], closed: list[int]
 ) -> None:
     """A closed standard descriptor is closed for the runtime, too: nothing of ours takes its place."""
     list_descriptors = mirrored.directory / "list-runc"
@@ -200,7 +228,7 @@ def test_closed_standard_descriptors(
         f"#!/bin/sh\nfor n in 0 1 2 3 4 5; do [ ! -e /proc/$$/fd/$n ] || echo $n; done >{seen}\n"
     )
     list_descriptors.chmod(0o755)
-    wrapper = install_wrapper(mirrored.directory / "w2", list_descriptors, launcher=launcher)
+    wrapper = install_wrapper(mirrored.directory / "w2", list_descriptors, launcher=kind.launcher)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     shown = []
     for program in (list_descriptors, wrapper.script):
@@ -250,17 +278,17 @@ ulimit -a
 """
 
 
-def test_other_attributes(mirrored: Simulated, launcher: bool, words: tuple[str, ...]) -> None:
+def test_other_attributes(mirrored: Simulated, kind: Kind, words: tuple[str, ...]) -> None:
     """Limits, priority, session, capabilities, namespaces, cgroup and the like stay as they were."""
     seen = mirrored.directory / "seen"
-    mirror = mirrored.directory / "mirror-runc"
-    mirror.write_text(_ATTRIBUTES.format(seen=seen))
-    mirror.chmod(0o755)
-    wrapper = install_wrapper(mirrored.directory / "w2", mirror, launcher=launcher)
+    looker = mirrored.directory / "looking-runc"
+    looker.write_text(_ATTRIBUTES.format(seen=seen))
+    looker.chmod(0o755)
+    wrapper = install_wrapper(mirrored.directory / "w2", looker, launcher=kind.launcher)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     limits = {"RLIMIT_NOFILE": [100, 200], "RLIMIT_CORE": [0, 4096], "RLIMIT_STACK": [1 << 22, resource.RLIM_INFINITY]}
     shown = []
-    for program in (mirror, wrapper.script):
+    for program in (looker, wrapper.script):
         start(program, *words, limits=limits, nice=3, session=True)
         shown.append(seen.read_text())
         seen.unlink()
@@ -305,20 +333,19 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-@pytest.mark.parametrize("operation", ["create", "run", "restore", "state", "exec", "--version", "features"])
-def test_answer(simulated: Simulated, name: str, operation: str) -> None:
+def test_answer(private_directory: Path, rootfs: Path, name: str) -> None:
     """Output, exit status and death by signal are the runtime's own, and nothing of ours is printed."""
     answer = ANSWERS[name]
-    runtime = write_fake_runtime(simulated.directory / "answering-runc", answers={"*": answer, "": answer})
-    wrapper = install_wrapper(simulated.directory / "w2", runtime.path)
+    runtime = write_fake_runtime(private_directory / "answering-runc", answers={"*": answer})
+    wrapper = install_wrapper(private_directory / "w", runtime.path)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
-    options = ["--bundle", str(simulated.bundle.directory)] if operation in ("create", "run", "restore") else []
-    words = [operation] if operation.startswith("-") else [operation, *options, "c1"]
-    if operation == "--version":
-        words = ["version-is-no-operation-here"]
-    made = start(wrapper.script, *words)
+    bundle = make_bundle(private_directory / "b", rootfs=rootfs)
     status = answer.exit_status if answer.signal is None else -answer.signal
-    assert (made.returncode, made.stdout.decode(), made.stderr.decode()) == (status, answer.stdout, answer.stderr)
+    for operation in ("create", "run", "restore", "state", "exec", "features", "nonsense"):
+        changing = operation in ("create", "run", "restore")
+        made = start(wrapper.script, operation, *(["--bundle", str(bundle.directory)] if changing else []), "c1")
+        said = (made.returncode, made.stdout.decode(), made.stderr.decode())
+        assert said == (status, answer.stdout, answer.stderr), operation
 
 
 def normal(call: Call) -> tuple[int, list[str], list[str]]:

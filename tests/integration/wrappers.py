@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ocihooks.install.install import Request, install
-from ocihooks.testing.bundles import MadeBundle
+from ocihooks.testing.bundles import MadeBundle, make_bundle
 from ocihooks.testing.configs import bind_mount
-from ocihooks.testing.fake import FakeRuntime
+from ocihooks.testing.fake import FakeRuntime, write_fake_runtime
 from ocihooks.testing.runtimes import Call, PrivateRuntime
 
 ALWAYS: dict[str, Any] = {"always": True}
@@ -152,6 +152,17 @@ class Simulated:
     def create(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Let it create a container, with *words* as global options."""
         return self.call(*words, "create", "--bundle", str(self.bundle.directory), "c1", **options)
+
+
+def simulate(directory: Path, rootfs: Path, *, launcher: bool | None = None) -> Simulated:
+    """A wrapper in front of a fake runtime that takes runc's command line and records its calls, in *directory*."""
+    fake = write_fake_runtime(directory / "fake-runc", record=directory / "calls", copy_config=True)
+    return Simulated(
+        wrapper=install_wrapper(directory / "w", fake.path, launcher=launcher),
+        fake=fake,
+        bundle=make_bundle(directory / "b", rootfs=rootfs),
+        directory=directory,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from tests.unit.shortcut_cases import (
 
 builds = launcher_programs.builds
 
-RULES, CONFIGS = 40, 64
+RULES, CONFIGS = 16, 16
 """How many of each are combined with each other."""
 
 Decision = Callable[[RuleCase, ConfigCase], bool]

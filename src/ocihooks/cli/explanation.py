@@ -115,6 +115,7 @@ def explain(config: Config, sources: Sources) -> Explanation:
         for number, rule in enumerate(rules, 1)
     )
     plan, refused = _planned(config, sources, explained)
+    refused = (*only_errors(sources.problems), *refused)
     return Explanation(
         container=container,
         config=config,
@@ -174,7 +175,7 @@ def _verdict(
 ) -> Verdict:
     if sources.switch is not None:
         return "switched off"
-    if refused or only_errors(sources.problems):
+    if refused:
         return "refused"
     if not applicable:
         return "sandbox"

@@ -19,6 +19,7 @@ SUMMARIES = {
     "check": "Report all problems of rules, settings, static hook files and bundles.",
     "explain": "Tell which rules match a container, and why.",
     "inject": "Add the hooks of matching rules to a bundle.",
+    "cache": "Explain or remove the compiled rules of an installed wrapper.",
     "completion": "Print a script that completes command lines in a shell.",
 }
 """Every command with the first sentence of its help; a command's module has its name and an attribute ``command``."""

@@ -78,7 +78,7 @@ def _option(option: click.Option) -> tuple[str, str, str]:
     if option.show_default is True:
         default = str(option.default)
     required = " Required." if option.required else ""
-    return f"`{', '.join(option.opts)}{value}`", f"{option.help or ''}{required}", default
+    return f"`{', '.join([*option.opts, *option.secondary_opts])}{value}`", f"{option.help or ''}{required}", default
 
 
 def _summary(command: click.Command) -> str:

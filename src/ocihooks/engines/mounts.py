@@ -2,7 +2,8 @@
 Which bind mounts of a config.json are the engine's own, so that ``hasBindMounts`` asks for those of users only.
 
 Natively Podman and CRI-O answer that from what the user asked for; config.json has both kinds. A mount is the engine's
-own if its destination and its source both look so: a user may bind a file of theirs onto /etc/hosts.
+own if its destination and its source both look so: a user may bind a file of theirs onto /etc/hosts. For single secrets
+the source decides.
 """
 
 TYPE_CHECKING = False
@@ -41,6 +42,12 @@ SOURCES = (
 )
 """Parts of the paths that they come from: ``{id}`` is 64 hexadecimal digits, ``{uid}`` a name, ``{number}`` digits."""
 
+SECRETS = (
+    "-containers/{id}/userdata/secrets/",  # Podman
+    "/containers/{id}/mounts/secrets/",  # Docker
+)
+"""The same for single secrets, which users may have anywhere in the container."""
+
 
 def has_bind_mounts(mounts: "Iterable[Mapping[str, Any]]") -> bool:
     """Whether the ``mounts`` of a config.json have a bind mount that is not the engine's own."""
@@ -58,9 +65,8 @@ def is_engines_own(mount: "Mapping[str, Any]") -> bool:
     destination, source = mount.get("destination"), mount.get("source")
     if not isinstance(destination, str) or not isinstance(source, str):
         return False
-    if (destination.rstrip("/") or "/") not in DESTINATIONS:
-        return False
-    return any(_found(shape, source) for shape in SOURCES)
+    shapes = SOURCES if (destination.rstrip("/") or "/") in DESTINATIONS else SECRETS
+    return any(_found(shape, source) for shape in shapes)
 
 
 def _found(shape: str, source: str) -> bool:
