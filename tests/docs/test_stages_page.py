@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ VERSIONS = {"runc": "1.1", "crun": "1.8"}
 """What the tables were seen on."""
 
 ENV = ["PATH=/usr/bin:/bin"]
+
+FAILING = {"path": "/bin/sh", "args": ["sh", "-c", "cat > /dev/null; echo heard >&2; exit 7"], "env": ENV}
 
 
 def test_stages_and_namespaces() -> None:
@@ -108,9 +111,8 @@ def outcome(runtime: PrivateRuntime, hooks: dict[str, Any]) -> tuple[str, str, s
 def test_failing_hook(runtime_of_the_page: PrivateRuntime, notes: Notes, stage: str) -> None:
     """The call that fails, and whether the program and the poststop hooks run, are as the page says."""
     runtime = runtime_of_the_page
-    failing = {"path": "/bin/sh", "args": ["sh", "-c", "echo heard >&2; exit 7"], "env": ENV}
     hooks: dict[str, Any] = {"poststop": [notes.hook("poststop", env=ENV)]}
-    hooks[stage] = [failing, *hooks.get(stage, ())]
+    hooks[stage] = [FAILING, *hooks.get(stage, ())]
     call, output, there = outcome(runtime, hooks)
     table = TABLES["When a hook fails"]
     assert call == column(table, 1 if runtime.name == "runc" else 2)[stage]
@@ -128,8 +130,7 @@ def test_failing_hook(runtime_of_the_page: PrivateRuntime, notes: Notes, stage: 
 def test_message_of_a_failing_hook(runtime_of_the_page: PrivateRuntime) -> None:
     """runc shows what the hook printed, crun does not; neither names the stage."""
     runtime = runtime_of_the_page
-    failing = {"path": "/bin/sh", "args": ["sh", "-c", "echo heard >&2; exit 7"], "env": ENV}
-    bundle = runtime.make_bundle(hooks={"createRuntime": [failing]})
+    bundle = runtime.make_bundle(hooks={"createRuntime": [FAILING]})
     created = runtime.create(bundle, runtime.new_id())
     assert created.status != 0
     assert ("heard" in created.stderr) == (runtime.name == "runc")
@@ -139,9 +140,25 @@ def test_message_of_a_failing_hook(runtime_of_the_page: PrivateRuntime) -> None:
 @pytest.mark.runtime
 def test_failing_start_container_ends_with_status_1(runtime_of_the_page: PrivateRuntime) -> None:
     """run ends with the status of the container, which is 1."""
-    failing = {"path": "/bin/sh", "args": ["sh", "-c", "exit 7"], "env": ENV}
-    bundle = runtime_of_the_page.make_bundle(hooks={"startContainer": [failing]})
+    bundle = runtime_of_the_page.make_bundle(hooks={"startContainer": [FAILING]})
     assert runtime_of_the_page.run_container(bundle).status == 1
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("program", ["cat", "true"])
+def test_hook_that_does_not_read(runtime_of_the_page: PrivateRuntime, program: str) -> None:
+    """crun dies of SIGPIPE when a hook leaves a large state unread, but for callers that ignore the signal."""
+    runtime = runtime_of_the_page
+    hook = {"path": f"/bin/{program}", "env": ENV}
+    statuses = []
+    for words in ([], ["sh", "-c", 'trap "" PIPE; exec "$@"', "sh"]):
+        bundle = runtime.make_bundle(hooks={"poststart": [hook]}, annotations={"large": "x" * 200_000})
+        container_id = runtime.new_id()
+        called = [*words, str(runtime.path)]
+        assert runtime.create(bundle, container_id, program=called).status == 0
+        statuses.append(runtime.start(container_id, program=called).status)
+    dies = runtime.name == "crun" and program == "true"
+    assert statuses == [-signal.SIGPIPE if dies else 0, 0]
 
 
 @pytest.mark.runtime

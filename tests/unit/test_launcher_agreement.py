@@ -92,7 +92,7 @@ def is_create_in(words: Sequence[str], bundle: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(("seed", "count"), [(1, 20_000), pytest.param(2, 300_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "count"), [(1, 20_000), pytest.param(2, 100_000, marks=pytest.mark.slow)])
 def test_what_becomes_the_runtime_is_certain(builds: Builds, bundle: Bundle, seed: int, count: int) -> None:
     """A line that becomes the runtime creates nothing by the rules of runc and crun, or just what may be skipped."""
     rng = random.Random(seed)
@@ -116,7 +116,7 @@ def test_what_becomes_the_runtime_is_certain(builds: Builds, bundle: Bundle, see
 def test_without_interpreter_creates_are_refused(builds: Builds) -> None:
     """A line by which both runtimes would create a container is refused when no interpreter can judge it."""
     rng = random.Random(3)
-    lines = [random_words(rng, "/nowhere") for _ in range(20_000)]
+    lines = [random_words(rng, "/nowhere") for _ in range(8_000)]
     found = answers(builds.driver, [Case(words, failing=2) for words in lines])
     refused = 0
     for words, answer in zip(lines, found, strict=True):
@@ -128,7 +128,7 @@ def test_without_interpreter_creates_are_refused(builds: Builds) -> None:
             assert answer == "x", words
         elif all(call.operation in arguments._OTHER[:12] for call in calls) and words[0] == calls[0].operation:
             assert answer == "r", words
-    assert refused > 500
+    assert refused > 200
 
 
 def is_familiar(words: Sequence[str]) -> bool:
@@ -142,14 +142,14 @@ def is_familiar(words: Sequence[str]) -> bool:
 class TestFuzzing:
     """With AddressSanitizer and UndefinedBehaviorSanitizer, which end the program at the first fault."""
 
-    @pytest.mark.parametrize(("seed", "count"), [(1, 3_000), pytest.param(2, 200_000, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(("seed", "count"), [(1, 3_000), pytest.param(2, 50_000, marks=pytest.mark.slow)])
     def test_words(self, sanitized: Path, bundle: Bundle, seed: int, count: int) -> None:
         """Lines of any bytes, with all programs there or some missing."""
         rng = random.Random(seed)
         cases = [Case(random_bytes(rng, str(bundle.path)), failing=rng.choice((0, 0, 1, 2, 3))) for _ in range(count)]
         assert set(answers(sanitized, cases, data=bundle.data)) == {"r", "p", "x"}
 
-    @pytest.mark.parametrize(("seed", "count"), [(3, 4_000), pytest.param(4, 200_000, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(("seed", "count"), [(3, 4_000), pytest.param(4, 40_000, marks=pytest.mark.slow)])
     def test_data(self, sanitized: Path, bundle: Bundle, seed: int, count: int) -> None:
         """Damaged data, half of it under a sum that is right, so that what follows is looked at."""
         rng = random.Random(seed)
@@ -159,7 +159,7 @@ class TestFuzzing:
         assert found[0] == "r"
         assert found.count("p") > count / 2
 
-    @pytest.mark.parametrize(("seed", "count"), [(5, 4_000), pytest.param(6, 200_000, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(("seed", "count"), [(5, 4_000), pytest.param(6, 50_000, marks=pytest.mark.slow)])
     def test_configurations(self, sanitized: Path, bundle: Bundle, seed: int, count: int) -> None:
         """Damaged configurations, of all sizes."""
         rng = random.Random(seed)

@@ -8,7 +8,7 @@ files is read. This module and what it imports at the top are the wrapper's warm
 import posix
 import sys
 
-from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.errors import OCIHooksError, UnavailableError, os_reason
 from ocihooks.wrapper.arguments import Call, parse
 from ocihooks.wrapper.become import become, check_runtime
 
@@ -126,17 +126,22 @@ def _internal(error: BaseException) -> OCIHooksError:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else "unknown place"
+    reason = os_reason(error) if isinstance(error, OSError) else str(error)
     return OCIHooksError(
-        f"internal error at {where}: {type(error).__name__}: {error}",
+        f"internal error at {where}: {type(error).__name__}: {reason}",
         code="internal",
         hint='please report this; "ocihooks disable" lets containers start without hooks meanwhile',
     )
 
 
 def _report(error: OCIHooksError, call: Call, installation: "Installation") -> None:
-    from ocihooks.wrapper.report import report
+    told = _not_created(error) if call.changes_container else error
+    try:
+        from ocihooks.wrapper.report import report
 
-    report(_not_created(error) if call.changes_container else error, call, installation.name)
+        report(told, call, installation.name)
+    except Exception:  # noqa: BLE001  (a package that is not whole: the sentence alone)
+        posix.write(2, f"{told.render(installation.name)}\n".encode("utf-8", "backslashreplace"))
 
 
 def _not_created(error: OCIHooksError) -> OCIHooksError:

@@ -1,0 +1,485 @@
+"""The installed script: what reaches the runtime in whatever state we are, and what is refused then."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ocihooks
+from ocihooks.errors import UntrustedError
+from ocihooks.install.image import ENDINGS, build_image, build_start
+from ocihooks.install.install import package_paths
+from ocihooks.install.script import START, make_script
+from ocihooks.testing.bundles import make_bundle
+from ocihooks.trust import check_trusted, trust_here
+from ocihooks.wrapper.installation import Installation
+
+PYTHON = os.path.realpath(sys.executable)
+NAME = "ocihooks-runtime"
+RULE = {"version": "1.0.0", "hook": {"path": "/bin/true"}, "when": {"always": True}, "stages": ["createRuntime"]}
+
+OTHERS = [
+    ["start", "c1"],
+    ["state", "c1"],
+    ["kill", "c1", "9"],
+    ["kill", "--all", "c1", "KILL"],
+    ["delete", "--force", "c1"],
+    ["exec", "--process", "/tmp/p", "--detach", "c1"],
+    ["--root", "/r", "--log", "/none/log.json", "--log-format", "json", "delete", "c1"],
+    ["--root=/r", "ps", "--format", "json", "c1"],
+    ["update", "--resources", "-", "c1"],
+    ["checkpoint", "--help"],
+    ["--version"],
+    ["features"],
+    ["list"],
+    [],
+    ["state", "create"],
+    ["kill", "run", "9"],
+    ["delete", "restore"],
+    ["exec", "c1", "run"],
+    ["state", "odd \n\x1b\xff words é", ""],
+]
+
+CHANGING = [
+    ["create", "--bundle", "BUNDLE", "c1"],
+    ["--root", "/r", "create", "-b", "BUNDLE", "c1"],
+    ["--root=/r", "--log-format=json", "run", "--bundle=BUNDLE", "c1"],
+    ["-root", "/r", "create", "-bundle", "BUNDLE", "c1"],
+    ["restore", "--bundle", "BUNDLE", "c1"],
+]
+
+
+class Place:
+    """A script in front of a runtime that notes its words, with settings, rules and a bundle."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.hooks = directory / "hooks.d"
+        self.etc = directory / "etc"
+        self.lib = directory / "lib"
+        for path in (self.hooks, self.etc, self.lib):
+            path.mkdir(mode=0o755)
+        self.script = directory / NAME
+        self.image = self.lib / NAME
+        self.settings = self.etc / "config.toml"
+        self.noted = directory / "noted"
+        self.log = directory / "log.json"
+        self.runtime = directory / "runc"
+        self.runtime.write_text(f'#!/bin/sh\nprintf "%s\\0" "$@" > {self.noted}\nexit 7\n')
+        self.runtime.chmod(0o755)
+        self.bundle = make_bundle(directory / "bundle", rootfs=directory / "none")
+        self.rule("a.json", json.dumps(RULE))
+        self.write()
+
+    def rule(self, name: str, text: str) -> None:
+        (self.hooks / name).write_text(text)
+        (self.hooks / name).chmod(0o644)
+
+    def write(self, paths: Sequence[str] | None = None, *, images: bool = False, **members: Any) -> None:
+        """Write the script, and images if asked for."""
+        facts: dict[str, Any] = {
+            "name": NAME,
+            "script": str(self.script),
+            "runtime": str(self.runtime),
+            "flavour": "runc",
+            "settings": str(self.settings),
+            "hooks_dirs": (str(self.hooks),),
+            "cache_dir": str(self.directory / "cache"),
+        }
+        installation = Installation(**(facts | members))
+        made = make_script(installation, PYTHON, package_paths() if paths is None else paths, str(self.image))
+        self.script.write_text(made.text)
+        self.script.chmod(0o755)
+        if images:
+            self.image.with_suffix(START).write_bytes(build_start(made.body, str(self.script), made.key))
+            for ending, modules in ENDINGS.items():
+                self.image.with_suffix(ending).write_bytes(build_image(modules))
+
+    def call(self, words: Sequence[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Call the script as an engine does."""
+        self.noted.unlink(missing_ok=True)
+        shown = [word.replace("BUNDLE", str(self.bundle.directory)) for word in words]
+        self.words = [os.fsencode(word) for word in shown]
+        settings = {"capture_output": True, "stdin": subprocess.DEVNULL, "cwd": "/", "env": {}}
+        run: subprocess.CompletedProcess[bytes] = subprocess.run(
+            [str(self.script), *shown], check=False, timeout=60, **(settings | options)
+        )
+        return run
+
+    def reached(self, run: subprocess.CompletedProcess[bytes]) -> bool:
+        """Whether the runtime got exactly the words, and the caller exactly what the runtime said."""
+        if not self.noted.exists():
+            return False
+        assert (run.returncode, run.stdout, run.stderr) == (7, b"", b"")
+        got = self.noted.read_bytes()
+        assert got == (b"".join(word + b"\0" for word in self.words) or b"\0")
+        return True
+
+    def refused(self, run: subprocess.CompletedProcess[bytes]) -> list[str]:
+        """The lines on standard error of a container that was not created."""
+        assert not self.noted.exists()
+        assert (run.returncode, run.stdout) == (1, b"")
+        lines = run.stderr.decode().splitlines()
+        assert lines[0].startswith(f"{NAME}: ")
+        assert "; container not created" in lines[0]
+        assert "Traceback" not in run.stderr.decode()
+        return lines
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A place in which everything is fine."""
+    try:
+        for path in (*package_paths(), PYTHON):
+            check_trusted(path, trust_here())
+    except UntrustedError as error:
+        pytest.skip(f"interpreter and package could be written by others here: {error}")
+    return Place(tmp_path)
+
+
+def everything_broken(place: Place) -> None:
+    """Broken settings, rules, images and cache, and no package."""
+    place.rule("x.json", "{")
+    place.settings.write_text("= 1")
+    for ending in (START, *ENDINGS):
+        place.image.with_suffix(ending).write_bytes(b"\0" * 100)
+    empty = place.directory / "empty"
+    empty.mkdir()
+    place.write([str(empty)])
+
+
+BROKEN: list[Any] = [
+    pytest.param(lambda place: place.settings.write_text("= 1"), "config.toml: line 1", id="settings"),
+    pytest.param(lambda place: place.rule("x.json", "{"), "x.json: line 1", id="rule"),
+    pytest.param(lambda place: place.hooks.chmod(0o777), "hooks.d: not used", id="untrusted-directory"),
+    pytest.param(
+        lambda place: place.rule("x.json", json.dumps(RULE | {"hook": {"path": "/n"}})), "x.json", id="program"
+    ),
+    pytest.param(lambda place: place.bundle.config_path.unlink(), "config.json: can't be read", id="no-config"),
+    pytest.param(lambda place: place.bundle.write_config(b"{"), "config.json: line 1", id="config"),
+    pytest.param(everything_broken, "the package ocihooks can't be imported", id="everything"),
+]
+
+
+class TestHealthy:
+    """Everything in its place."""
+
+    @pytest.mark.parametrize("images", [False, True], ids=["package", "images"])
+    @pytest.mark.parametrize("words", [*OTHERS, *CHANGING], ids=lambda words: " ".join(words)[:40] or "none")
+    def test_words(self, words: list[str], images: bool, place: Place) -> None:
+        """The runtime gets the very words of the engine, whatever they are."""
+        place.write(images=images)
+        assert place.reached(place.call(words))
+        changed = "hooks" in place.bundle.config()
+        assert changed == (words in CHANGING)
+
+    @pytest.mark.parametrize("words", [["create", "c1", "c2"], ["create"], ["run", "--help"], ["create", "--bundle"]])
+    def test_left_to_the_runtime(self, words: list[str], place: Place) -> None:
+        """A line that the runtime refuses or answers itself is left to it."""
+        run = place.call(words, cwd=place.bundle.directory)
+        assert place.reached(run) or b"versions of runc differ" in run.stderr
+        assert "hooks" not in place.bundle.config()
+
+    def test_doubt(self, place: Place) -> None:
+        """A line that may mean two bundles is refused, with the remedy."""
+        lines = place.refused(place.call(["create", "--new-option", "--bundle", "BUNDLE", "c1"], cwd="/"))
+        assert lines[1].startswith("hint: name the bundle with --bundle DIR")
+
+    def test_environment(self, place: Place) -> None:
+        """Variables for interpreters mean nothing to the script."""
+        evil = place.directory / "evil"
+        evil.mkdir()
+        for name in ("json.py", "posix.py", "sitecustomize.py", "ocihooks.py"):
+            (evil / name).write_text(f"open({str(place.directory / 'planted')!r}, 'w')\n")
+        environment = {"PYTHONPATH": str(evil), "PYTHONSTARTUP": f"{evil}/json.py", "PYTHONHOME": str(evil)}
+        assert place.reached(place.call(CHANGING[0], env=environment, cwd=evil))
+        assert not (place.directory / "planted").exists()
+
+
+class TestBroken:
+    """Something of ours is broken."""
+
+    @pytest.mark.parametrize(("spoil", "place_of_error"), BROKEN)
+    def test_other_operations(self, spoil: Callable[[Place], None], place_of_error: str, place: Place) -> None:
+        """Every other operation reaches the runtime all the same."""
+        spoil(place)
+        for words in OTHERS if spoil is everything_broken else OTHERS[:5]:
+            assert place.reached(place.call(words))
+
+    @pytest.mark.parametrize("words", CHANGING[1:], ids=lambda words: " ".join(words)[:30])
+    def test_spellings(self, words: list[str], place: Place) -> None:
+        """Without the package, a line is recognised in every spelling."""
+        everything_broken(place)
+        assert place.refused(place.call(words))
+
+    @pytest.mark.parametrize(("spoil", "place_of_error"), BROKEN)
+    @pytest.mark.parametrize("words", [CHANGING[0], CHANGING[3]], ids=["two-dashes", "one-dash"])
+    def test_refused(self, words: list[str], spoil: Callable[[Place], None], place_of_error: str, place: Place) -> None:
+        """No container is created: one sentence with place and remedy, on standard error and in the log."""
+        spoil(place)
+        config = place.bundle.config_path
+        before = config.read_bytes() if config.exists() else None
+        run = place.call(["--log", str(place.log), "--log-format", "json", *words])
+        lines = place.refused(run)
+        assert place_of_error in lines[0]
+        assert lines[1].startswith("hint: ")
+        (entry,) = map(json.loads, place.log.read_text().splitlines())
+        assert entry["level"] == "error"
+        assert lines[0] in entry["msg"]
+        assert (config.read_bytes() if config.exists() else None) == before
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            pytest.param(Path.mkdir, id="directory"),
+            pytest.param(os.mkfifo, id="fifo"),
+            pytest.param(lambda path: path.symlink_to("/dev/full"), id="link"),
+        ],
+    )
+    @pytest.mark.parametrize("spoil", [everything_broken, lambda place: place.rule("x.json", "{")], ids=["all", "rule"])
+    def test_odd_log(self, spoil: Callable[[Place], None], make: Callable[[Path], object], place: Place) -> None:
+        """A log that can't be written keeps nobody from saying it on standard error."""
+        spoil(place)
+        make(place.log)
+        assert place.refused(place.call(["--log", str(place.log), *CHANGING[0]]))
+
+    @pytest.mark.parametrize("spoil", [everything_broken, lambda place: place.rule("x.json", "{")], ids=["all", "rule"])
+    def test_closed_streams(self, spoil: Callable[[Place], None], place: Place) -> None:
+        """Neither do closed streams keep the log from being written."""
+        spoil(place)
+        bundle = str(place.bundle.directory)
+        command = 'exec "$0" --log "$1" --log-format json create --bundle "$2" c1 <&- >&- 2>&-'
+        run = subprocess.run(["sh", "-c", command, place.script, place.log, bundle], check=False, cwd="/")
+        assert run.returncode == 1
+        assert not place.noted.exists()
+        assert json.loads(place.log.read_text())["level"] == "error"
+
+    @pytest.mark.parametrize("images", [False, True], ids=["package", "images"])
+    def test_runtime_is_gone(self, images: bool, place: Place) -> None:
+        """A runtime that is gone is named, and a container that needs it is not prepared."""
+        place.write(images=images)
+        place.runtime.unlink()
+        before = place.bundle.config_path.read_bytes()
+        for words in (OTHERS[0], CHANGING[0]):
+            run = place.call(words)
+            assert (run.returncode, run.stdout) == (1, b"")
+            first, hint = run.stderr.decode().splitlines()
+            assert first.startswith(f"{NAME}: {place.runtime}: the OCI runtime does not exist")
+            assert hint.startswith("hint: ")
+        assert place.bundle.config_path.read_bytes() == before
+
+
+class Copy:
+    """A copy of the package that a test may spoil, and the script that uses it."""
+
+    def __init__(self, place: Place, *, images: bool) -> None:
+        self.place = place
+        self.site = place.directory / "site"
+        self.package = self.site / "ocihooks"
+        source = Path(ocihooks.__file__).parent
+        shutil.copytree(source, self.package, ignore=shutil.ignore_patterns("__pycache__", "testing"))
+        place.write([str(self.site), *package_paths()[1:]], images=images)
+
+    def spoil(self, module: str, text: str) -> None:
+        (self.package / module).write_text(text)
+
+
+class TestOurFaults:
+    """Faults of our own, and packages that are not whole."""
+
+    @pytest.fixture
+    def copy(self, place: Place) -> Copy:
+        """A whole package."""
+        return Copy(place, images=False)
+
+    def test_whole(self, copy: Copy) -> None:
+        """The copy works."""
+        assert copy.place.reached(copy.place.call(CHANGING[0]))
+        assert "hooks" in copy.place.bundle.config()
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            "RuntimeError('bad\\nline')",
+            "AssertionError()",
+            "RecursionError('deep')",
+            "FileNotFoundError(2, 'No such file or directory')",
+            "PermissionError(13, 'Permission denied')",
+        ],
+    )
+    def test_internal_error(self, error: str, copy: Copy) -> None:
+        """A fault of ours is one sentence with its place, and no words from which engines draw other conclusions."""
+        copy.spoil("wrapper/plan.py", f"def plan_for(config, rules):\n    raise {error}\n")
+        first, hint = copy.place.refused(copy.place.call(CHANGING[0]))
+        assert first.startswith(f"{NAME}: internal error at plan.py:2: {error.partition('(')[0]}")
+        assert hint.startswith("hint: please report this")
+        for words in ("no such file or directory", "permission denied"):
+            assert words not in first.lower()
+
+    @pytest.mark.parametrize(
+        ("module", "text", "message"),
+        [
+            pytest.param("wrapper/create.py", None, "can't import", id="no-create"),
+            pytest.param("document.py", None, "can't import", id="no-document"),
+            pytest.param(
+                "hooksd/readers.py", "import nonexistent_module\n", "can't import nonexistent_module", id="library"
+            ),
+            pytest.param("wrapper/create.py", "def (", "SyntaxError", id="syntax"),
+            pytest.param("wrapper/main.py", None, "the package ocihooks can't be imported", id="no-main"),
+            pytest.param("wrapper/main.py", "def (", "the package ocihooks can't be imported", id="main-syntax"),
+            pytest.param("errors.py", "import nothing_at_all\n", "the package ocihooks can't be imported", id="errors"),
+            pytest.param("__init__.py", "raise RuntimeError", "the package ocihooks can't be imported", id="init"),
+        ],
+    )
+    def test_not_whole(self, module: str, text: str | None, message: str, copy: Copy) -> None:
+        """A package that was half upgraded refuses containers, and lets all else through."""
+        (copy.package / module).unlink()
+        if text is not None:
+            copy.spoil(module, text)
+        lines = copy.place.refused(copy.place.call(CHANGING[0]))
+        assert message in lines[0]
+        assert lines[1].startswith("hint: ")
+        for words in OTHERS[:4]:
+            assert copy.place.reached(copy.place.call(words))
+
+    def test_report_is_gone(self, copy: Copy) -> None:
+        """Even without the module that tells errors, no container is created and other calls go through."""
+        (copy.package / "wrapper/report.py").unlink()
+        copy.place.rule("x.json", "{")
+        first, *_ = copy.place.refused(copy.place.call(CHANGING[0]))
+        assert "x.json: line 1" in first
+        assert copy.place.reached(copy.place.call(OTHERS[0]))
+
+
+class TestImages:
+    """Compiled modules in files of their own."""
+
+    @pytest.mark.parametrize("ending", [START, *ENDINGS])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            pytest.param(None, id="missing"),
+            pytest.param(b"", id="empty"),
+            pytest.param(b"x" * 5000, id="foreign"),
+            pytest.param("cut", id="cut"),
+            pytest.param("flipped", id="flipped"),
+        ],
+    )
+    def test_damaged(self, content: bytes | str | None, ending: str, place: Place) -> None:
+        """Whatever is wrong with one, the package is used in its place."""
+        place.write(images=True)
+        file = place.image.with_suffix(ending)
+        data = file.read_bytes()
+        file.unlink()
+        if content == "cut":
+            file.write_bytes(data[: len(data) // 2])
+        elif content == "flipped":
+            file.write_bytes(data[:4] + bytes(byte ^ 0xFF for byte in data[4:]))
+        elif isinstance(content, bytes):
+            file.write_bytes(content)
+        assert place.reached(place.call(OTHERS[0]))
+        assert place.reached(place.call(CHANGING[0]))
+        assert "hooks" in place.bundle.config()
+
+    def test_body_of_another_script(self, place: Place) -> None:
+        """A compiled body that belongs to other settings is not used."""
+        place.write(images=True, hooks_dirs=("/nonexistent/hooks.d",))
+        start = place.image.with_suffix(START).read_bytes()
+        place.write(images=True)
+        place.image.with_suffix(START).write_bytes(start)
+        assert place.reached(place.call(CHANGING[0]))
+        assert "hooks" in place.bundle.config()
+
+    def test_package_is_gone(self, place: Place) -> None:
+        """Images without the package serve all calls but those that need more than they hold."""
+        empty = place.directory / "empty"
+        empty.mkdir()
+        place.write([str(empty)], images=True)
+        for words in OTHERS:
+            assert place.reached(place.call(words))
+        assert "can't import" in place.refused(place.call(CHANGING[0]))[0]
+
+    def test_other_version(self, place: Place) -> None:
+        """Images of another version than the package are not mixed with it."""
+        copy = Copy(place, images=True)
+        copy.spoil("version.py", '"""The version."""\n\n__version__ = "99.0"\n')
+        copy.spoil(
+            "settings.py",
+            (copy.package / "settings.py").read_text()
+            + "\nimport ocihooks.version as v\nassert v.__version__ == '99.0'\n",
+        )
+        assert place.reached(place.call(CHANGING[0]))
+        assert "hooks" in place.bundle.config()
+
+
+LISTER = """
+import sys, posix
+before = set(sys.modules)
+def listed(*_):
+    posix.write(1, repr(sorted(set(sys.modules) - before)).encode())
+    posix._exit(0)
+posix.execv = listed
+sys.argv = sys.argv[1:]
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"), {"__name__": "__main__"})
+"""
+
+CALL = [
+    "ocihooks",
+    "ocihooks.errors",
+    "ocihooks.wrapper",
+    "ocihooks.wrapper.arguments",
+    "ocihooks.wrapper.become",
+    "ocihooks.wrapper.installation",
+    "ocihooks.wrapper.main",
+]
+"""What every call imports, besides what the interpreter has at its start."""
+
+CREATE = [
+    *("_json", "ocihooks.compiled", "ocihooks.compiled.plain", "ocihooks.compiled.ruleset"),
+    *("ocihooks.compiled.sources", "ocihooks.compiled.store", "ocihooks.document", "ocihooks.engines"),
+    *("ocihooks.engines.mounts", "ocihooks.engines.sandbox", "ocihooks.hooksd", "ocihooks.hooksd.matching"),
+    *("ocihooks.injection", "ocihooks.places", "ocihooks.replace", "ocihooks.trust", "ocihooks.version"),
+    *("ocihooks.wrapper.cache", "ocihooks.wrapper.create", "ocihooks.wrapper.plan", "ocihooks.wrapper.usable"),
+]
+"""What a create imports besides, while the compiled rules are fresh."""
+
+
+class TestWarmPath:
+    """Which modules are imported: each costs time at every start of every container."""
+
+    @staticmethod
+    def imported(place: Place, words: Sequence[str]) -> list[str]:
+        """The modules that are there when the runtime is started, and were not when the interpreter was."""
+        shown = [word.replace("BUNDLE", str(place.bundle.directory)) for word in words]
+        command = [PYTHON, "-I", "-S", "-B", "-c", LISTER, str(place.script), *shown]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", env={})
+        assert run.stderr == ""
+        names: list[str] = eval(run.stdout)
+        return names
+
+    @pytest.mark.parametrize("images", [False, True], ids=["package", "images"])
+    def test_other_operations(self, images: bool, place: Place) -> None:
+        """All operations but create, run and restore import next to nothing."""
+        place.write(images=images)
+        for words in OTHERS:
+            assert self.imported(place, words) == CALL
+
+    @pytest.mark.parametrize("images", [False, True], ids=["package", "images"])
+    def test_create(self, images: bool, place: Place) -> None:
+        """A create whose rules are in the cache imports no library, and none of the standard library but _json."""
+        place.write(images=images)
+        time.sleep(2.1)  # what was written within the last two seconds is not kept
+        cold = self.imported(place, CHANGING[0])
+        assert set(cold) > {*CALL, *CREATE, "json", "re"}
+        place.bundle = make_bundle(place.directory / "second", rootfs=place.directory / "none")
+        assert self.imported(place, CHANGING[0]) == sorted([*CALL, *CREATE])
+        assert "hooks" in place.bundle.config()
