@@ -23,7 +23,7 @@ demo:
 test:
 	@tools/setup test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
 
 bench:
 	@tools/setup test
@@ -38,7 +38,7 @@ lint:
 
 unit:
 	@tools/setup test
-	$(BIN)/python -m pytest -q -n $(JOBS) tests/unit tests/architecture tests/conformance tests/cli tests/docs
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not runtime and not slow" tests/unit tests/architecture tests/conformance tests/cli tests/docs
 
 format:
 	@tools/setup test

@@ -127,14 +127,18 @@ def _parse_into(document: Document, data: bytes) -> None:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise _not_utf8(data, file, error) from None
+        from ocihooks.notjson import not_utf8
+
+        raise not_utf8(data, file, error) from None
     if text.count("[") + text.count("{") > _SHALLOW:
         _allow_depth(_depth(text), file)
     document.text = text
     try:
         _walk(document)
     except (ValueError, StopIteration, SystemError, IndexError):
-        _explain(text, file)
+        from ocihooks.notjson import not_json
+
+        raise not_json(text, file) from None
 
 
 def _walk(document: Document) -> None:
@@ -205,47 +209,6 @@ def _allow_depth(depth: int, file: str) -> None:
         raise DocumentError(f"nested deeper than {MAX_DEPTH} levels", code="too_deep", file=file, hint=hint)
     if depth > _SHALLOW:  # Python 3.11 counts the C scanner's recursion, too, and two frames a level when writing
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 5 * MAX_DEPTH))
-
-
-def _not_utf8(data: bytes, file: str, error: UnicodeDecodeError) -> DocumentError:
-    before = data[: error.start].decode()
-    place, hint = _line_and_column(before, len(before)), "write it in UTF-8"
-    return DocumentError(f"not UTF-8: {error.reason}", code="not_utf8", file=file, pointer=place, hint=hint)
-
-
-def _explain(text: str, file: str) -> "NoReturn":
-    """Parse again with `json`, which tells the place, and raise what it says."""
-    import json
-
-    place, reason, hint = None, "not a JSON object", 'mend it, and try "ocihooks check" on it'
-    try:
-        value = json.loads(text, parse_constant=_no_constant, parse_int=JSONNumber, parse_float=JSONNumber)
-        reason = f"expected an object, found {type_name(value)}"
-    except json.JSONDecodeError as found:
-        place, reason = found.pos, f"not JSON: {found.msg[0].lower()}{found.msg[1:]}"
-        if not text.strip(_SPACE):
-            reason, hint = "the file is empty", "whoever wrote it was stopped half-way; have it written again"
-        elif text.startswith("\ufeff"):
-            reason = "starts with a byte order mark, which JSON does not allow"
-            hint = "save it as UTF-8 without byte order mark"
-    except ValueError as found:
-        place, reason = _outside_strings(text, str(found)), f"not JSON: {found} is no value"
-    pointer = None if place is None else _line_and_column(text, place)
-    raise DocumentError(reason, code="json_syntax", file=file, pointer=pointer, hint=hint) from None
-
-
-def _outside_strings(text: str, word: str) -> int:
-    """Where *word* is for the first time outside of a string; all before it is valid JSON."""
-    at, string = text.index(word), text.find('"')
-    while 0 <= string < at:
-        end = scanstring(text, string + 1, True)[1]
-        at = at if at >= end else text.index(word, end)
-        string = text.find('"', end)
-    return at
-
-
-def _line_and_column(text: str, at: int) -> str:
-    return f"line {text.count(chr(10), 0, at) + 1} column {at - text.rfind(chr(10), 0, at)}"
 
 
 def type_name(value: object) -> str:

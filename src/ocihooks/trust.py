@@ -176,14 +176,14 @@ def _check(fd: int, place: str, path: str, trust: Trust) -> None:
     status = posix.fstat(fd)
     where = path if place == path else f"{place} on the way to it" if place != "/" else "the root directory"
     subject = "it" if place == path else where
+    kind = status.st_mode & _TYPE
     if status.st_uid not in trust.owners:
         raise UntrustedError(
             f"not used, since {subject} belongs to user {status.st_uid}",
             code="untrusted",
             file=path,
-            hint=f"chown root:root {place}",
+            hint=f"chown {'-h ' if kind == _LINK else ''}root:root {place}",
         )
-    kind = status.st_mode & _TYPE
     if kind == _LINK or _is_dev_null(status):
         return
     by_group = status.st_mode & 0o020 and status.st_gid not in trust.groups

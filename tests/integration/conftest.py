@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.integration.wrappers import Notes, Simulated, Wrapper, install_wrapper, make_notes, simulate
+from tests.integration.wrappers import Installations, Notes, Simulated, Wrapper, make_notes
 
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.testing.cgroups import CgroupView
@@ -81,10 +81,16 @@ def rootless_runtime(
         yield private
 
 
+@pytest.fixture(scope="session")
+def installations(public_directory: Path) -> Installations:
+    """Installed wrappers, for tests that need another one than below."""
+    return Installations(public_directory / "installed")
+
+
 @pytest.fixture
-def wrapper(runtime: PrivateRuntime) -> Wrapper:
+def wrapper(installations: Installations, runtime: PrivateRuntime) -> Wrapper:
     """The wrapper installed in front of the runtime, with empty hooks directories and no settings."""
-    return install_wrapper(runtime.directory / "w", runtime.path)
+    return installations.wrapper(runtime.path)
 
 
 @pytest.fixture
@@ -94,6 +100,6 @@ def notes(runtime: PrivateRuntime) -> Notes:
 
 
 @pytest.fixture
-def simulated(private_directory: Path, rootfs: Path) -> Simulated:
+def simulated(installations: Installations, private_directory: Path, rootfs: Path) -> Simulated:
     """The wrapper in front of a fake runtime that takes runc's command line and records its calls."""
-    return simulate(private_directory, rootfs)
+    return installations.simulated(private_directory, rootfs)

@@ -194,7 +194,7 @@ def command_without_arguments(wrapper: Wrapper, bundle: MadeBundle) -> None:
 
 
 def no_runtime(wrapper: Wrapper, bundle: MadeBundle) -> None:
-    (bundle.directory.parent / "fake-runc").rename(bundle.directory.parent / "gone")
+    wrapper.runtime.rename(bundle.directory.parent / "gone")
 
 
 # What is broken, and what the message has to say beside the names of the files.

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from tests.integration.wrappers import (
+    Installations,
     Notes,
     Simulated,
     Wrapper,
     entries_of,
-    install_wrapper,
     litter,
     rules_of,
     timeout_of,
@@ -120,9 +120,9 @@ def test_rule_that_moves_to_another_directory(simulated: Simulated) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["{}/", "/.{}", "{}//", "{}/."])
-def test_directories_with_odd_names(simulated: Simulated, spelling: str) -> None:
+def test_directories_with_odd_names(installations: Installations, simulated: Simulated, spelling: str) -> None:
     """Hooks directories in another spelling make no difference: twice still equals once, and what is gone goes."""
-    other = install_wrapper(simulated.directory / "w2", simulated.fake.path, hooks_dirs_fixed=False)
+    other = installations.wrapper(simulated.fake.path, hooks_dirs_fixed=False)
     other.write_settings(hooks_dirs=[spelling.format(other.hooks_dirs[0])])
     file = other.write_rule("a.json", hook=CAT)
     once = create(simulated, other)
@@ -156,9 +156,9 @@ def test_entry_that_somebody_copied(simulated: Simulated) -> None:
     assert len(create(simulated)["createRuntime"]) == 1
 
 
-def test_two_wrappers_in_a_row(simulated: Simulated) -> None:
+def test_two_wrappers_in_a_row(installations: Installations, simulated: Simulated) -> None:
     """A wrapper in front of a wrapper, with other directories: each looks after its own hooks only."""
-    outer = install_wrapper(simulated.directory / "outer", simulated.wrapper.script)
+    outer = installations.wrapper(simulated.wrapper.script)
     outer.write_rule("outer.json", hook=CAT)
     simulated.wrapper.write_rule("inner.json", hook=CAT)
     once = create(simulated, outer)
@@ -167,10 +167,10 @@ def test_two_wrappers_in_a_row(simulated: Simulated) -> None:
     assert create(simulated) == once
 
 
-def test_same_rules_through_two_wrappers(simulated: Simulated) -> None:
+def test_same_rules_through_two_wrappers(installations: Installations, simulated: Simulated) -> None:
     """Two wrappers in a row that read the same directory add each hook once."""
     simulated.wrapper.write_rule("a.json", hook=CAT)
-    outer = install_wrapper(simulated.directory / "outer", simulated.wrapper.script, hooks_dirs_fixed=False)
+    outer = installations.wrapper(simulated.wrapper.script, hooks_dirs_fixed=False)
     outer.write_settings(hooks_dirs=[str(simulated.wrapper.hooks_dirs[0])])
     assert len(create(simulated, outer)["createRuntime"]) == 1
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.integration.wrappers import (
+    Installations,
     Notes,
     Simulated,
     Wrapper,
     assert_refused,
     entries_of,
-    install_wrapper,
     litter,
     live,
     make_notes,
@@ -30,11 +30,11 @@ OVERFLOW_UID = 65534
 
 
 @pytest.fixture(scope="session")
-def users_python(ordinary_python: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def users_python(ordinary_python: str, installations: Installations) -> str:
     """An interpreter with which an ordinary user can run the wrapper as it is installed here."""
     if os.geteuid() != 0:
         pytest.skip("needs root to become an ordinary user")
-    probe = install_wrapper(tmp_path_factory.mktemp("probe"), "/bin/true")
+    probe = installations.wrapper("/bin/true")
     paths = next(line for line in probe.python_script.read_text().splitlines() if line.startswith("sys.path"))
     code = f"import sys; {paths}; import re2; import ocihooks.wrapper.create"
     tried = subprocess.run([ordinary_python, "-IS", "-c", code], user=1, group=1, check=False, capture_output=True)
@@ -44,9 +44,9 @@ def users_python(ordinary_python: str, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def users_wrapper(rootless_runtime: PrivateRuntime, private_directory: Path, users_python: str) -> Wrapper:
+def users_wrapper(rootless_runtime: PrivateRuntime, installations: Installations, users_python: str) -> Wrapper:
     """The wrapper in front of the runtime, installed by root where users can call it."""
-    return install_wrapper(private_directory / "w", rootless_runtime.path, python=users_python)
+    return installations.wrapper(rootless_runtime.path, python=users_python)
 
 
 @pytest.fixture
@@ -102,14 +102,11 @@ def test_rootless_stages(rootless_runtime: PrivateRuntime, users_wrapper: Wrappe
 @pytest.mark.runtime
 @pytest.mark.parametrize("place", ["settings", ".config"], ids=["xdg-config-home", "home"])
 def test_settings_of_the_user(
-    rootless_runtime: PrivateRuntime, private_directory: Path, users_python: str, users_notes: Notes, place: str
+    rootless_runtime: PrivateRuntime, installations: Installations, users_python: str, users_notes: Notes, place: str
 ) -> None:
     """A user's own settings count, and rules of the user's own are trusted."""
-    wrapper = install_wrapper(
-        *(private_directory / "w", rootless_runtime.path),
-        python=users_python,
-        hooks_dirs_fixed=False,
-        settings_fixed=False,
+    wrapper = installations.wrapper(
+        rootless_runtime.path, python=users_python, hooks_dirs_fixed=False, settings_fixed=False
     )
     user = rootless_runtime.user
     assert user is not None
@@ -175,10 +172,10 @@ def namespaced_bundle(runtime: PrivateRuntime, user: OrdinaryUser) -> MadeBundle
 
 @pytest.mark.runtime
 def test_user_namespace(
-    runtime: PrivateRuntime, private_directory: Path, ordinary_user: OrdinaryUser, users_python: str
+    runtime: PrivateRuntime, installations: Installations, ordinary_user: OrdinaryUser, users_python: str
 ) -> None:
     """In a user namespace, where root's files belong to nobody, rules of root and of the user are trusted."""
-    wrapper = install_wrapper(private_directory / "w", runtime.path, python=users_python)
+    wrapper = installations.wrapper(runtime.path, python=users_python)
     notes = make_notes(ordinary_user.home / "notes", ordinary_user.owner)
     wrapper.write_rule("root.json", hook=notes.hook("root"))
     os.chown(wrapper.write_rule("user.json", hook=notes.hook("user"), directory=1), *ordinary_user.owner)
@@ -194,10 +191,10 @@ def test_user_namespace(
 
 @pytest.mark.runtime
 def test_rules_of_others_in_a_user_namespace(
-    runtime: PrivateRuntime, private_directory: Path, ordinary_user: OrdinaryUser, users_python: str
+    runtime: PrivateRuntime, installations: Installations, ordinary_user: OrdinaryUser, users_python: str
 ) -> None:
     """Files that others may write are refused in a user namespace, too."""
-    wrapper = install_wrapper(private_directory / "w", runtime.path, python=users_python)
+    wrapper = installations.wrapper(runtime.path, python=users_python)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"}).chmod(0o666)
     bundle = namespaced_bundle(runtime, ordinary_user)
     words = ("run", "--bundle", str(bundle.directory), runtime.new_id())
@@ -206,11 +203,13 @@ def test_rules_of_others_in_a_user_namespace(
     assert_refused(call, "a.json", "everybody may write it")
 
 
-def test_settings_that_root_does_not_read(simulated: Simulated, private_directory: Path) -> None:
+def test_settings_that_root_does_not_read(
+    installations: Installations, simulated: Simulated, private_directory: Path
+) -> None:
     """Real root takes no settings from where the environment points to."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    wrapper = install_wrapper(private_directory / "w2", simulated.fake.path, settings_fixed=False)
+    wrapper = installations.wrapper(simulated.fake.path, settings_fixed=False)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     for place in ("xdg/ocihooks", "home/.config/ocihooks"):
         (private_directory / place).mkdir(parents=True)

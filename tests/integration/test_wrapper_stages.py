@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.wrappers import FIXED_PATH, Notes, Simulated, Wrapper, entries_of, litter, live, timeout_of
@@ -82,7 +83,8 @@ def test_control_of_the_environment(runtime: PrivateRuntime, notes: Notes) -> No
 def test_what_is_written(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """A rule's hook stands in config.json with all of its members, args filled in, and nothing else has changed."""
     plain = wrapper.write_rule("10-plain.json", hook={"path": "/bin/cat"})
-    hook = {"path": "/bin/sh", "args": ["x", "-c", "cat"], "env": ["A=1", "PATH=/bin"], **timeout_of(runtime, 7)}
+    hook: dict[str, Any] = {"path": "/bin/sh", "args": ["x", "-c", "cat"], "env": ["A=1", "PATH=/bin"]}
+    hook |= timeout_of(runtime, 7)
     full = wrapper.write_rule("20-full.json", hook=hook)
     bundle = runtime.make_bundle()
     before = bundle.config()

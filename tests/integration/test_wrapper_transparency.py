@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.wrappers import Notes, Simulated, Wrapper, install_wrapper, rules_of, simulate
+from tests.integration.wrappers import Installations, Notes, Simulated, Wrapper, rules_of
 
 from ocihooks.install.launcher import is_built
 from ocihooks.testing.bundles import MadeBundle, make_bundle
@@ -86,9 +87,9 @@ def with_launcher(launcher: bool) -> bool:
     return launcher
 
 
-def mirror(directory: Path, rootfs: Path, *, launcher: bool) -> Simulated:
+def mirror(installations: Installations, directory: Path, rootfs: Path, *, launcher: bool) -> Simulated:
     """The wrapper in front of a fake runtime, with a rule that matches; the launcher in front or not."""
-    simulated = simulate(directory, rootfs, launcher=with_launcher(launcher))
+    simulated = installations.simulated(directory, rootfs, launcher=with_launcher(launcher))
     simulated.wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     return simulated
 
@@ -98,9 +99,8 @@ def compare(simulated: Simulated, *words: str | bytes, **told: Any) -> RecordedC
     begun = len(simulated.fake.calls())
     for program in (simulated.fake.path, simulated.wrapper.script):
         start(program, *words, **told)
-        if b"create" in words or "create" in words:
-            simulated.call("delete", "--force", "c1")
-    direct, wrapped = [call for call in simulated.fake.calls()[begun:] if "delete" not in call.argv]
+        shutil.rmtree(simulated.fake.state_directory, ignore_errors=True)
+    direct, wrapped = simulated.fake.calls()[begun:]
     assert set(wrapped.ignored_signals) <= set(direct.ignored_signals)
     # CPython ignores these two itself, so without help nobody knows what they were.
     assert set(direct.ignored_signals) - set(wrapped.ignored_signals) <= {"SIGPIPE", "SIGXFSZ"}
@@ -132,7 +132,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=KINDS.values(), ids=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each kind of call in turn."""
     given: Kind = request.param
@@ -141,9 +141,9 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-def mirrored(kind: Kind, private_directory: Path, rootfs: Path) -> Simulated:
+def mirrored(kind: Kind, installations: Installations, private_directory: Path, rootfs: Path) -> Simulated:
     """The wrapper in front of a fake runtime, for that kind of call."""
-    return mirror(private_directory, rootfs, launcher=kind.launcher)
+    return mirror(installations, private_directory, rootfs, launcher=kind.launcher)
 
 
 @pytest.fixture
@@ -154,9 +154,9 @@ def words(kind: Kind, mirrored: Simulated) -> tuple[str, ...]:
 
 def test_arguments(mirrored: Simulated, words: tuple[str, ...]) -> None:
     """All words reach the runtime as they are, whatever bytes they hold."""
-    odd = ("--root", b"/tmp/\xff\xfe \n\t'\"$x", "--log", "", "--criu=\\\u00e4")
-    call = compare(mirrored, *odd, *words)
-    assert call.argv[1:] == ("--root", "/tmp/\udcff\udcfe \n\t'\"$x", "--log", "", "--criu=\\\u00e4", *words)
+    odd = ("--root", b"state/\xff\xfe \n\t'\"$x", "--log", "", "--criu=\\\u00e4")
+    call = compare(mirrored, *odd, *words, cwd=str(mirrored.directory))
+    assert call.argv[1:] == ("--root", "state/\udcff\udcfe \n\t'\"$x", "--log", "", "--criu=\\\u00e4", *words)
 
 
 ENVIRONMENTS: dict[str, tuple[str | bytes, ...]] = {
@@ -183,10 +183,14 @@ ENVIRONMENTS: dict[str, tuple[str | bytes, ...]] = {
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 @pytest.mark.parametrize("launcher", [True, False], ids=["launcher", "python"])
 def test_environment(
-    private_directory: Path, rootfs: Path, environment: tuple[str | bytes, ...], launcher: bool
+    installations: Installations,
+    private_directory: Path,
+    rootfs: Path,
+    environment: tuple[str | bytes, ...],
+    launcher: bool,
 ) -> None:
     """Every entry of the environment reaches the runtime, in its order and to the byte, and none is added."""
-    mirrored = mirror(private_directory, rootfs, launcher=launcher)
+    mirrored = mirror(installations, private_directory, rootfs, launcher=launcher)
     words = ("create", "--bundle", str(mirrored.bundle.directory), "c1")
     call = compare(mirrored, *words, environment=latin(*environment))
     assert call.environment == tuple(os.fsdecode(entry) for entry in environment)
@@ -219,16 +223,16 @@ def test_descriptors(mirrored: Simulated, words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("closed", [[0], [2], [0, 1, 2]], ids=str)
 def test_closed_standard_descriptors(
-    mirrored: Simulated, kind: Kind, words: tuple[str, ...], closed: list[int]
+    installations: Installations, mirrored: Simulated, kind: Kind, words: tuple[str, ...], closed: list[int]
 ) -> None:
     """A closed standard descriptor is closed for the runtime, too: nothing of ours takes its place."""
-    list_descriptors = mirrored.directory / "list-runc"
+    list_descriptors = installations.directory / "list-runc"
     seen = mirrored.directory / "seen"
     list_descriptors.write_text(
         f"#!/bin/sh\nfor n in 0 1 2 3 4 5; do [ ! -e /proc/$$/fd/$n ] || echo $n; done >{seen}\n"
     )
     list_descriptors.chmod(0o755)
-    wrapper = install_wrapper(mirrored.directory / "w2", list_descriptors, launcher=kind.launcher)
+    wrapper = installations.wrapper(list_descriptors, launcher=kind.launcher)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     shown = []
     for program in (list_descriptors, wrapper.script):
@@ -278,13 +282,15 @@ ulimit -a
 """
 
 
-def test_other_attributes(mirrored: Simulated, kind: Kind, words: tuple[str, ...]) -> None:
+def test_other_attributes(
+    installations: Installations, mirrored: Simulated, kind: Kind, words: tuple[str, ...]
+) -> None:
     """Limits, priority, session, capabilities, namespaces, cgroup and the like stay as they were."""
     seen = mirrored.directory / "seen"
-    looker = mirrored.directory / "looking-runc"
+    looker = installations.directory / "looking-runc"
     looker.write_text(_ATTRIBUTES.format(seen=seen))
     looker.chmod(0o755)
-    wrapper = install_wrapper(mirrored.directory / "w2", looker, launcher=kind.launcher)
+    wrapper = installations.wrapper(looker, launcher=kind.launcher)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     limits = {"RLIMIT_NOFILE": [100, 200], "RLIMIT_CORE": [0, 4096], "RLIMIT_STACK": [1 << 22, resource.RLIM_INFINITY]}
     shown = []
@@ -306,16 +312,13 @@ def test_same_process(mirrored: Simulated, words: tuple[str, ...]) -> None:
     assert (call.pid, call.parent_pid) == (made.pid, os.getpid())
 
 
-def test_standard_input(simulated: Simulated) -> None:
+def test_standard_input(installations: Installations, simulated: Simulated) -> None:
     """Not a byte of standard input is read: it belongs to the container, or to the runtime."""
-    simulated.wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
-    simulated.wrapper.write_rule("b.json", hook={"path": "/bin/cat"}, stages=["precreate"])
-    reading = write_fake_runtime(
-        simulated.directory / "reading-runc", record=simulated.directory / "r", read_stdin=True
-    )
-    wrapper = install_wrapper(simulated.directory / "w2", reading.path)
-    for rule in simulated.wrapper.hooks_dirs[0].iterdir():
-        wrapper.write_file(rule.name, rule.read_bytes())
+    record = simulated.directory / "reading"
+    reading = write_fake_runtime(installations.directory / "reading-runc", record=record, read_stdin=True)
+    wrapper = installations.wrapper(reading.path)
+    wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
+    wrapper.write_rule("b.json", hook={"path": "/bin/cat"}, stages=["precreate"])
     text = b"first line\nsecond line\n" * 1000
     start(wrapper.script, "create", "--bundle", str(simulated.bundle.directory), "c1", stdin=text)
     start(wrapper.script, "update", "--resources", "-", "c1", stdin=text)
@@ -333,11 +336,11 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_answer(private_directory: Path, rootfs: Path, name: str) -> None:
+def test_answer(installations: Installations, private_directory: Path, rootfs: Path, name: str) -> None:
     """Output, exit status and death by signal are the runtime's own, and nothing of ours is printed."""
     answer = ANSWERS[name]
-    runtime = write_fake_runtime(private_directory / "answering-runc", answers={"*": answer})
-    wrapper = install_wrapper(private_directory / "w", runtime.path)
+    runtime = write_fake_runtime(installations.directory / "answering-runc", answers={"*": answer})
+    wrapper = installations.wrapper(runtime.path)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     bundle = make_bundle(private_directory / "b", rootfs=rootfs)
     status = answer.exit_status if answer.signal is None else -answer.signal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Wrapper:
     An installed wrapper.
 
     Attributes:
+        directory: Holds all of it.
         script: What an engine would call: the launcher, or the wrapper in Python itself.
         python_script: The wrapper in Python.
         images: What it loads in place of the package.
@@ -45,6 +47,7 @@ class Wrapper:
         hooks_dirs: Two empty hooks directories; the second overrides the first.
     """
 
+    directory: Path
     script: Path
     python_script: Path
     images: tuple[Path, ...]
@@ -102,11 +105,9 @@ def install_wrapper(
         settings_fixed: Whether it names the settings file.
         launcher: Whether to install the launcher in front; None: where it was built.
     """
-    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     hooks_dirs = (directory / "hooks.d", directory / "override.d")
-    for path in (*hooks_dirs, directory / "etc"):
-        path.mkdir(mode=0o755)
     settings = directory / "etc/config.toml"
+    make_empty(directory)
     record = install(
         Request(
             prefix=str(directory / "prefix"),
@@ -120,6 +121,7 @@ def install_wrapper(
     )
     beside = [Path(file) for file in record.files]
     return Wrapper(
+        directory=directory,
         script=Path(record.script),
         python_script=next((file for file in beside if file.suffix == ".py"), Path(record.script)),
         images=tuple(file for file in beside if file.suffix != ".py"),
@@ -129,13 +131,69 @@ def install_wrapper(
     )
 
 
+def make_empty(directory: Path) -> None:
+    """Give a wrapper in *directory* empty hooks directories, no settings and no cache."""
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    directory.chmod(0o755)
+    for name in ("hooks.d", "override.d", "etc", "cache"):
+        path = directory / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+    for name in ("hooks.d", "override.d", "etc"):
+        (directory / name).mkdir(mode=0o755)
+
+
+class Installations:
+    """
+    Wrappers that are installed once for many tests, since that takes a moment; each test gets them as good as new.
+
+    Attributes:
+        directory: Where they are, and where runtimes may be put for them.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o755)
+        self.directory = directory
+        self._made: dict[tuple[object, ...], tuple[Wrapper, dict[Path, bytes]]] = {}
+
+    def wrapper(self, runtime: str | os.PathLike[str], **options: Any) -> Wrapper:
+        """A wrapper in front of *runtime*; the arguments are those of ``install_wrapper``."""
+        key = (str(runtime), *sorted(options.items()))
+        if key not in self._made:
+            wrapper = install_wrapper(self.directory / f"w{len(self._made)}", runtime, **options)
+            files = (wrapper.script, wrapper.python_script, *wrapper.images)
+            self._made[key] = (wrapper, {file: file.read_bytes() for file in files})
+        wrapper, saved = self._made[key]
+        make_empty(wrapper.directory)
+        for file, data in saved.items():
+            if not file.exists() or file.read_bytes() != data:
+                file.write_bytes(data)
+        return wrapper
+
+    def simulated(self, directory: Path, rootfs: Path, **options: Any) -> Simulated:
+        """A wrapper in front of a fake runtime that takes runc's command line; all else is in *directory*."""
+        fake = write_fake_runtime(
+            self.directory / "fake-runc",
+            state_directory=directory / "state",
+            record=directory / "calls",
+            copy_config=True,
+        )
+        return Simulated(
+            wrapper=self.wrapper(fake.path, **options),
+            fake=fake,
+            bundle=make_bundle(directory / "b", rootfs=rootfs),
+            directory=directory,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:
     """
     A wrapper in front of a fake runtime, with a bundle for it.
 
     Attributes:
-        directory: A directory of the test, which holds all of it.
+        directory: A directory of the test.
     """
 
     wrapper: Wrapper
@@ -152,17 +210,6 @@ class Simulated:
     def create(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Let it create a container, with *words* as global options."""
         return self.call(*words, "create", "--bundle", str(self.bundle.directory), "c1", **options)
-
-
-def simulate(directory: Path, rootfs: Path, *, launcher: bool | None = None) -> Simulated:
-    """A wrapper in front of a fake runtime that takes runc's command line and records its calls, in *directory*."""
-    fake = write_fake_runtime(directory / "fake-runc", record=directory / "calls", copy_config=True)
-    return Simulated(
-        wrapper=install_wrapper(directory / "w", fake.path, launcher=launcher),
-        fake=fake,
-        bundle=make_bundle(directory / "b", rootfs=rootfs),
-        directory=directory,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +268,7 @@ def make_notes(directory: Path, owner: tuple[int, int] | None = None) -> Notes:
     return Notes(directory=directory)
 
 
-def timeout_of(runtime: PrivateRuntime, seconds: int) -> dict[str, int]:
+def timeout_of(runtime: PrivateRuntime, seconds: int) -> dict[str, Any]:
     """
     The timeout member for a hook that ends by itself.
 

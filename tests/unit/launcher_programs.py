@@ -170,7 +170,7 @@ class Installed:
             words=tuple(bytes.fromhex(fact[5:]) for fact in facts if fact.startswith("word "))[1:],
             facts=tuple(fact for fact in facts if fact.partition(" ")[0] not in ("word", "process", "parent")),
             status=process.returncode,
-            stderr=(stderr or b"").decode(errors="replace"),
+            stderr=os.fsdecode(stderr or b""),
         )
 
 
@@ -192,7 +192,7 @@ class Bundle:
         self.rules.mkdir()
         self.config.write_bytes(make_config(annotations={"org.example": "nothing"}))
         (self.rules / "10.json").write_text("{}")
-        self.sources = (str(self.rules), str(self.rules / "10.json"), str(self.rules / "missing"))
+        self.sources: tuple[str, ...] = (str(self.rules), str(self.rules / "10.json"), str(self.rules / "missing"))
         self.texts = tuple(texts)
         self.store()
 

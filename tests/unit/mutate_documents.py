@@ -74,7 +74,7 @@ def main(sources: str, directory: str, count: int, seed: int, mode: str) -> None
     for number in range(count):
         data = mutated(documents[number % len(documents)], chance)
         if mode == "forgotten":
-            for module in [name for name in sys.modules if name.partition(".")[0] == "json"]:
+            for module in [name for name in sys.modules if name.startswith(("json", "ocihooks.notjson"))]:
                 del sys.modules[module]
         started = time.thread_time()
         try:

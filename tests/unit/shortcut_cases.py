@@ -27,14 +27,16 @@ from ocihooks.settings import Settings
 
 WORDS = (
     *("com.example.gpu", "com.example/mode", "org.example.a+b", "io.example", "gpu", "true", "nvidia", "all devices"),
-    *("/usr/bin/tool", "/bin/sh", "sh", "/pause", "a/b", "/", "x", "", "K", "k", "ſ", "é.example", "\u2028", "😀", "\ufffd"),
-    *('a"b', "a\\b", "a\nb", "OCIHOOKS_RULE=", "{[", "}", "args", "process", "\x7f", "~!@#%&=:;<>,' `"),
+    *("/usr/bin/tool", "/bin/sh", "sh", "/pause", "a/b", "/", "x", "", "K", "k", "\u017f", "é.example", "\u2028"),
+    *("😀", "\ufffd", 'a"b', "a\\b", "a\nb", "OCIHOOKS_RULE=", "{[", "}", "args", "process", "\x7f", "~!@#%&=:;<>,' `"),
 )
+
+STRUCTURE = ("process", "args", "annotations", "mounts", "type", "options")
 
 PATTERNS = (
     *("{0}", "^{0}$", "^{0}", "{0}$", ".*{0}.*", "^{0}.*", "^{0}.*$", "({0}|{1})", "{0}|{1}", "^({0})$", "(?i){0}"),
     *("(?i:{0}){1}", "{0}?", "{0}*x?", "{0}+", "{0}{1}?", "{0}{{0,2}}", "[{2}]", "{0}[a-z]*", "{0}.{1}", "\\Q{3}\\E"),
-    *("", "^", "$", ".*", ".", "^$", "{0}\\b", "\\.{0}", "(?:{0}){{0}}", "({0})?", "{0}(|{1})", "(?s){0}.*{1}", "\\x61"),
+    *("", "^", "$", ".*", ".", "^$", "{0}\\b", "\\.{0}", "(?:{0}){{0}}", "({0})?", "{0}(|{1})", "(?s){0}.*{1}"),
 )
 
 
@@ -99,7 +101,7 @@ def rule_case(rules: tuple[Rule, ...]) -> RuleCase:
 def read_rule(document: object, name: str = "10.json") -> Rule | None:
     """The rule of a JSON document; None where it is not valid."""
     config = read_document(json.dumps(document).encode(), Reading(f"/rules/{name}"))
-    return config and Rule(name=name, file=f"/rules/{name}", config=config, status="active")
+    return Rule(name=name, file=f"/rules/{name}", config=config, status="active") if config is not None else None
 
 
 def _rule(rng: random.Random, words: list[str], number: int) -> Rule | None:
@@ -179,7 +181,7 @@ def _maybe_repeated(rng: random.Random, name: str, make: Callable[[], Any]) -> l
     """The member, mostly once and under its name."""
     if rng.random() < 0.9:
         return [(name, make())]
-    names = [name, name, name.upper(), name.capitalize(), name.replace("s", "ſ")]
+    names = [name, name, name.upper(), name.capitalize(), name.replace("s", "\u017f")]
     return [(rng.choice(names), make()) for _ in range(rng.choice((0, 1, 2, 2, 3)))]
 
 
@@ -218,6 +220,7 @@ class Style:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.unicode = rng.choice((0, 0, 0, 0, 0, 0.02, 0.3))
+        self.names = rng.random() < 0.2
         self.slashes = rng.choice((0, 0, 0, 0, 0.5, 1))
         self.blanks = rng.choice((("",), ("",), ("", " "), ("\n\t", " ", "")))
 
@@ -225,11 +228,15 @@ class Style:
         """*value* as JSON."""
         blank = self.rng.choice(self.blanks)
         if isinstance(value, Members):
-            pairs = (f"{self.text(name)}{blank}:{blank}{self.write(item)}" for name, item in value)
+            pairs = (f"{self.name(name)}{blank}:{blank}{self.write(item)}" for name, item in value)
             return "{" + blank + f",{blank}".join(pairs) + blank + "}"
         if isinstance(value, list):
             return "[" + blank + f",{blank}".join(map(self.write, value)) + blank + "]"
         return self.text(value) if isinstance(value, str) else json.dumps(value)
+
+    def name(self, name: str) -> str:
+        """The name of a member; those that give the document its structure are mostly written plainly."""
+        return json.dumps(name) if name in STRUCTURE and not self.names else self.text(name)
 
     def text(self, text: str) -> str:
         """A string, with its quotes."""
@@ -252,7 +259,7 @@ class Style:
 
 # -- the oracle's reader ----------------------------------------------------------------------------------------------
 
-_FOLDED = str.maketrans({"ſ": "s", "\u212a": "k"})
+_FOLDED = str.maketrans({"\u017f": "s", "\u212a": "k"})
 
 Choose = Callable[[list[Any]], Any]
 
@@ -283,7 +290,7 @@ def _last(values: list[Any]) -> Any:
 
 
 def _together(values: list[Any]) -> Any:
-    """All of them, as a reader does that fills one structure; a later null or list takes the place of what was there."""
+    """All of them, as a reader does that fills one structure; a later list takes the place of what was there."""
     objects = [value for value in values if isinstance(value, Members)]
     return values[-1] if not objects else Members([pair for value in objects for pair in value])
 
@@ -308,7 +315,9 @@ def _container(document: Any, choose: Choose, fold: Callable[[str], str]) -> tup
     if not isinstance(annotations, Members) or not isinstance(mounts, list):
         return None
     pairs = tuple((key, value or "") for key, value in _chosen(annotations, choose))
-    bind = any(_get(m, "type", choose, fold) == "bind" or "rbind" in (_get(m, "options", choose, fold) or ()) for m in mounts)
+    bind = any(
+        _get(m, "type", choose, fold) == "bind" or "rbind" in (_get(m, "options", choose, fold) or ()) for m in mounts
+    )
     return None if process is None else tuple(args), pairs, bind
 
 
@@ -326,7 +335,7 @@ _FIRST_ARGUMENT = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*"')
 
 def has_command(data: bytes) -> bool:
     """What the launcher has to see besides texts: no escape that hides a letter, one process, and its command."""
-    if len(data) < 4 or b"\\u" in data or b"\\/" in data or "ſ".encode() in data:
+    if len(data) < 4 or b"\\u" in data or b"\\/" in data or b"\xc5\xbf" in data:
         return False
     depth, processes, commands, in_process = 0, 0, 0, False
     for token in _TOKENS.finditer(data):

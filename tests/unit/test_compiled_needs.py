@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from tests.unit.pattern_cases import make_pattern, make_texts
 
 from ocihooks.compiled.needs import need_of, needed
 from ocihooks.compiled.plain import compile_pattern
@@ -12,7 +13,6 @@ from ocihooks.errors import MatchError
 from ocihooks.hooksd.config import When
 from ocihooks.hooksd.matching import Container, decide
 from ocihooks.hooksd.patterns import Pattern
-from tests.unit.pattern_cases import make_pattern, make_texts
 
 NEEDED = {
     "": "",
@@ -30,7 +30,8 @@ NEEDED = {
     "abc(d|e)": "abc",
     "abc(d": "abc",  # no pattern, but the need is never asked for
     "a|b": "",
-    r"a\|b[c]": "a|b",
+    r"a\|b": "a|b",
+    r"a\|b[c]": "",  # a bracket might hide something, so nobody looks closer
     "(a)|b": "",
     "(a|b)c": "",
     "abc[|]d": "",
@@ -54,7 +55,7 @@ def test_needed(source: str, text: str) -> None:
     assert needed(compile_pattern(source)) == text
 
 
-@pytest.mark.parametrize(("seed", "count"), [(1, 5_000), pytest.param(2, 200_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "count"), [(1, 5_000), pytest.param(2, 30_000, marks=pytest.mark.slow)])
 def test_every_text_that_is_found_has_it(seed: int, count: int) -> None:
     """Where RE2 finds a pattern in a text, what the pattern needs is a part of the text."""
     rng = random.Random(seed)
@@ -126,7 +127,7 @@ def make_when(rng: random.Random, sources: list[str]) -> When:
     )
 
 
-@pytest.mark.parametrize(("seed", "count"), [(1, 10_000), pytest.param(2, 300_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "count"), [(1, 10_000), pytest.param(2, 80_000, marks=pytest.mark.slow)])
 def test_every_container_that_matches_has_it(seed: int, count: int) -> None:
     """The need is part of a key, a value or the command of every container that matches, or can't be decided."""
     rng = random.Random(seed)

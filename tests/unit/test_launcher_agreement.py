@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.unit import launcher_programs
+from tests.unit.launcher_programs import Builds, Bundle, Case, Installed, answers, make_config
 
 from ocihooks.compiled.skip import MAGIC, _checksum
 from ocihooks.wrapper import arguments
 from ocihooks.wrapper.arguments import CHANGING, parse
-from tests.unit import launcher_programs
-from tests.unit.launcher_programs import Builds, Bundle, Case, Installed, answers, make_config
 
 builds = launcher_programs.builds
 sanitized = launcher_programs.sanitized
@@ -31,7 +31,26 @@ PLAIN_OPTIONS = (
     *("--console-socket", "--preserve-fds"),
 )
 PLAIN_FLAGS = ("--debug", "--systemd-cgroup", "--no-pivot", "--no-new-keyring")
-NOISE = ("", "-", "--", "---", "-1", "=", "--=", "x", "json", "/l", ".", " x", "x ", "\u00a0x", "\x85", "id\n", "-b/x", "-dbx")
+NOISE = (
+    "",
+    "-",
+    "--",
+    "---",
+    "-1",
+    "=",
+    "--=",
+    "x",
+    "json",
+    "/l",
+    ".",
+    " x",
+    "x ",
+    "\u00a0x",
+    "\x85",
+    "id\n",
+    "-b/x",
+    "-dbx",
+)
 
 
 def random_words(rng: random.Random, bundle: str) -> list[str]:
@@ -204,7 +223,9 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 5, 20))):
         at = rng.randrange(len(content) + 1)
         old = content[at : at + rng.choice((0, 1, 1, 4, 8))]
-        piece = rng.choice((rng.randbytes(len(old)), b"", bytes(old) * 2, b"\0" * len(old), b"\xff" * len(old), b'"', b"\\"))
+        piece = rng.choice(
+            (rng.randbytes(len(old)), b"", bytes(old) * 2, b"\0" * len(old), b"\xff" * len(old), b'"', b"\\")
+        )
         content[at : at + len(old)] = piece
     return bytes(content)
 

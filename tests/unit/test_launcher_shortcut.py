@@ -13,9 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from ocihooks.compiled.skip import encode
-from ocihooks.compiled.sources import snapshot
 from tests.unit import launcher_programs, shortcut_cases
 from tests.unit.launcher_programs import Builds, Case, answers
 from tests.unit.shortcut_cases import (
@@ -31,6 +28,9 @@ from tests.unit.shortcut_cases import (
     read_rule,
     rule_case,
 )
+
+from ocihooks.compiled.skip import encode
+from ocihooks.compiled.sources import snapshot
 
 builds = launcher_programs.builds
 
@@ -53,7 +53,9 @@ def pairs(seed: int, count: int) -> Iterator[tuple[RuleCase, ConfigCase]]:
 
 def skipped_matches(decide: Decision, seed: int, count: int) -> list[tuple[RuleCase, ConfigCase]]:
     """The combinations that are skipped by *decide* although a rule may match."""
-    return [(rules, config) for rules, config in pairs(seed, count) if decide(rules, config) and may_match(rules, config)]
+    return [
+        (rules, config) for rules, config in pairs(seed, count) if decide(rules, config) and may_match(rules, config)
+    ]
 
 
 def shown(found: list[tuple[RuleCase, ConfigCase]]) -> str:
@@ -176,7 +178,9 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(content))
         length = rng.choice((1, 1, 2, 10))
-        piece = rng.choice((b"", b"", b'"', b"\\", b"{", b"}", b"[", b"]", b":", b",", b'"args":["', bytes(content[:20])))
+        piece = rng.choice(
+            (b"", b"", b'"', b"\\", b"{", b"}", b"[", b"]", b":", b",", b'"args":["', bytes(content[:20]))
+        )
         content[at : at + length] = piece
     return bytes(content)
 
@@ -222,7 +226,13 @@ def test_realistic_containers_are_skipped() -> None:
 
 def test_rules_that_need_nothing_forbid_the_shortcut() -> None:
     """A rule that may match any container, or whose text JSON can write in two ways, leaves every create to Python."""
-    for when in ({"always": True}, {"hasBindMounts": True}, {"commands": ["a|b"]}, {"commands": ["é"]}, {"commands": ['"']}):
+    for when in (
+        {"always": True},
+        {"hasBindMounts": True},
+        {"commands": ["a|b"]},
+        {"commands": ["é"]},
+        {"commands": ['"']},
+    ):
         rule = read_rule({"version": "1.0.0", "hook": {"path": "/bin/true"}, "when": when, "stages": ["prestart"]})
         assert rule is not None
         assert rule_case((rule,)).texts is None, when
@@ -230,6 +240,8 @@ def test_rules_that_need_nothing_forbid_the_shortcut() -> None:
 
 def test_the_oracle_sees_every_reading() -> None:
     """Repeated members and odd letter case give a container for each way to read them."""
-    data = b'{"process":{"args":["a"]},"Process":{"args":["b"]},"process":{"ARGS":["c"]},"annotations":{"k":"1","k":"2"}}'
+    data = (
+        b'{"process":{"args":["a"]},"Process":{"args":["b"]},"process":{"ARGS":["c"]},"annotations":{"k":"1","k":"2"}}'
+    )
     found = {(container.args, container.annotations["k"]) for container in shortcut_cases.readings(data)}
     assert {(("a",), "1"), ((), "2"), (("c",), "2")} <= found

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-
-from ocihooks.compiled.skip import MAGIC
-from ocihooks.errors import OCIHooksError, UnavailableError
 from tests.unit import launcher_programs
 from tests.unit.launcher_programs import Builds, Bundle, Installed, make_config
+
+from ocihooks.compiled.skip import MAGIC, _checksum
+from ocihooks.errors import OCIHooksError, UnavailableError
 
 builds = launcher_programs.builds
 installed = launcher_programs.installed
@@ -43,9 +43,7 @@ def facts(seen: Path) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("operation", ["start", "create", "run"])
-def test_nothing_is_changed(
-    installed: Installed, bundle: Bundle, builds: Builds, kind: str, operation: str
-) -> None:
+def test_nothing_is_changed(installed: Installed, bundle: Bundle, builds: Builds, kind: str, operation: str) -> None:
     """
     Words, environment bytes, working directory, descriptors, signals, mask, limits, umask, niceness and privileges are
     those of a direct start: for a harmless operation, a skipped create, and (words aside) for the wrapper.
@@ -95,64 +93,68 @@ def test_ordinary_users_can_use_it(builds: Builds, private_directory: Path) -> N
     assert installed.call(*bundle.create, user=65534).program == "python"
 
 
+class Checked:
+    """
+    The launcher under valgrind.
+
+    Attributes:
+        installed: Where it is.
+    """
+
+    def __init__(self, valgrind: str, installed: Installed) -> None:
+        self.installed = installed
+        self._before = (valgrind, "-q", "--error-exitcode=99", "--exit-on-first-error=yes")
+
+    def call(self, *words: str | bytes) -> str | None:
+        """Call it; gives the name of the program that it started, and fails if valgrind has anything to say."""
+        ran = self.installed.call(*words, before=self._before)
+        assert ran.status in (0, 1), ran.stderr
+        assert "==" not in ran.stderr, ran.stderr
+        return ran.program
+
+
 class TestValgrind:
     """Memcheck: no byte is used that was not set, none is touched that is not there."""
 
     @pytest.fixture
-    def checked(
-        self, builds: Builds, tmp_path: Path, unavailable: Callable[[OCIHooksError], NoReturn]
-    ) -> Callable[..., str | None]:
-        """Calls the launcher under valgrind; gives the name of the program that was started."""
+    def checked(self, builds: Builds, tmp_path: Path, unavailable: Callable[[OCIHooksError], NoReturn]) -> Checked:
+        """The launcher, not optimised, under valgrind."""
         valgrind = shutil.which("valgrind")
         if valgrind is None:
             unavailable(UnavailableError("valgrind is missing", hint="apt-get install valgrind"))
-        installed = Installed(builds.plain, builds.surroundings, tmp_path / "checked")
-        before = (valgrind, "-q", "--error-exitcode=99", "--track-origins=yes", "--exit-on-first-error=yes")
+        return Checked(valgrind, Installed(builds.plain, builds.surroundings, tmp_path / "checked"))
 
-        def call(*words: str | bytes, python: bool = True) -> str | None:
-            if not python:
-                installed.python.unlink(missing_ok=True)
-            ran = installed.call(*words, before=before)
-            assert ran.status in (0, 1), ran.stderr
-            assert "==" not in ran.stderr, ran.stderr
-            return ran.program
-
-        call.installed = installed  # type: ignore[attr-defined]
-        return call
-
-    def test_calls(self, checked: Callable[..., str | None], tmp_path: Path) -> None:
+    def test_calls(self, checked: Checked, tmp_path: Path) -> None:
         """Harmless, changing, unusual and hopeless calls."""
-        log = str(tmp_path / "log")
-        options = ["--root", "/r", f"--log={log}", "--log-format", "json"]
-        assert checked(*options, "start", "x", *["w" * 100] * 100) == "runtime"
-        assert checked("--debug", "run", b"\xff", "") == "python"
-        assert checked() == "python"
-        assert checked("--log") == "python"
-        assert checked(*options, "create", "x", python=False) is None
-        assert checked("--new", "--root", "delete", python=False) == "runtime"
+        options = ["--root", "/r", f"--log={tmp_path}/log", "--log-format", "json"]
+        assert checked.call(*options, "start", "x", *["w" * 100] * 100) == "runtime"
+        assert checked.call("--debug", "run", b"\xff", "") == "python"
+        assert checked.call() == "python"
+        assert checked.call("--log") == "python"
+        checked.installed.python.unlink()
+        assert checked.call(*options, "create", "x") is None
+        assert checked.call("--new", "--root", "delete") == "runtime"
 
-    def test_data(self, checked: Callable[..., str | None], tmp_path: Path) -> None:
+    def test_data(self, checked: Checked, tmp_path: Path) -> None:
         """Data that is whole, cut, of other sizes, and with huge counts under a sum that is right."""
-        bundle = Bundle(tmp_path, checked.installed.data)  # type: ignore[attr-defined]
+        bundle = Bundle(tmp_path, checked.installed.data)
         whole = bundle.encoded()
-        assert checked(*bundle.create) == "runtime"
-        for data in (b"", MAGIC, whole[:24], whole[:40], whole[:-8], whole[:-1], with_counts(2**32 - 1, 2**32 - 1)):
+        assert checked.call(*bundle.create) == "runtime"
+        for data in (MAGIC, whole[:40], whole[:-8], with_counts(2**32 - 1, 2**32 - 1)):
             bundle.data.write_bytes(data)
-            assert checked(*bundle.create) == "python"
+            assert checked.call(*bundle.create) == "python"
 
-    def test_configurations(self, checked: Callable[..., str | None], tmp_path: Path) -> None:
-        """Configurations that end anywhere, and one of the largest size."""
-        bundle = Bundle(tmp_path, checked.installed.data)  # type: ignore[attr-defined]
-        for config in (b"{", b'{"process"', b'{"process":{"args"', b'{"process":{"args":[', b'{"a\\', b'"'):
+    def test_configurations(self, checked: Checked, tmp_path: Path) -> None:
+        """Configurations that end anywhere, and one of nearly the largest size."""
+        bundle = Bundle(tmp_path, checked.installed.data)
+        for config in (b'{"process"', b'{"process":{"args":[', b'{"a\\'):
             bundle.config.write_bytes(config)
-            assert checked(*bundle.create) == "python"
+            assert checked.call(*bundle.create) == "python"
         bundle.config.write_bytes(make_config(annotations={"x": "com.example.gp" * 70_000}))
-        assert checked(*bundle.create) == "runtime"
+        assert checked.call(*bundle.create) == "runtime"
 
 
 def with_counts(sources: int, texts: int) -> bytes:
     """Data that claims to have so many sources and texts, and has a right sum."""
-    from ocihooks.compiled.skip import _checksum
-
     body = struct.pack("=II", sources, texts) + bytes(8)
     return MAGIC + struct.pack("=Q", _checksum(body)) + body

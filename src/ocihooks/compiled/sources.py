@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Seen = tuple[int, ...] | None
     Snapshot = tuple[tuple[str, bool, Seen], ...]
 
-_LINK = 0o120000
+_MAX_LINKS = 40
 
 
 def look(path: str, whole: bool) -> "Seen":
@@ -28,45 +28,29 @@ def look(path: str, whole: bool) -> "Seen":
 
 
 def snapshot(paths: "Iterable[str]") -> "Snapshot":
-    """How all *paths*, what links among them lead to, and the directories above them look now."""
+    """How all *paths*, what links on the way lead to, and the directories above all of these look now."""
     wholes: dict[str, bool] = {}
-    waiting = list(paths)
+    waiting = [(path, True, 0) for path in paths]
     while waiting:
-        path = waiting.pop()
-        if wholes.get(path):
+        path, whole, links = waiting.pop()
+        if path in wholes and (wholes[path] or not whole):
             continue
-        wholes[path] = True
-        for above in _ancestors(path):
-            wholes.setdefault(above, False)
-    for path in list(wholes):
-        _follow(path, wholes)
+        wholes[path] = whole
+        if path != "/":
+            waiting.append((path.rpartition("/")[0] or "/", False, links))
+        target = _target(path)
+        if target is not None and links < _MAX_LINKS:
+            waiting.append((target, whole, links + 1))
     return tuple((path, whole, look(path, whole)) for path, whole in wholes.items())
 
 
-def _follow(path: str, wholes: dict[str, bool]) -> None:
-    """Add what the link *path* leads to, step by step."""
-    whole = wholes[path]
-    for _ in range(40):
-        try:
-            if posix.lstat(path).st_mode & 0o170000 != _LINK:
-                return
-            target = posix.readlink(path)
-        except (OSError, ValueError):
-            return
-        path = _joined(path.rpartition("/")[0], target)
-        wholes[path] = wholes.get(path, False) or whole
-        for above in _ancestors(path):
-            wholes.setdefault(above, False)
-
-
-def _joined(directory: str, target: str) -> str:
-    return target if target.startswith("/") else f"{directory}/{target}"
-
-
-def _ancestors(path: str) -> "Iterable[str]":
-    while path and path != "/":
-        path = path.rpartition("/")[0] or "/"
-        yield path
+def _target(path: str) -> str | None:
+    """Where the link *path* leads to; None where there is none."""
+    try:
+        target = posix.readlink(path)
+    except (OSError, ValueError):
+        return None
+    return target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
 
 
 def unchanged(seen: "Snapshot") -> bool:

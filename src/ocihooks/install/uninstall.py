@@ -72,8 +72,9 @@ def prepare_uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[R
 def _in_use(record: Record, users: tuple[User, ...]) -> InUseError:
     shown = ", ".join(f"{user.container} ({user.program} {user.pid})" for user in users[:5])
     more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+    count = "a running container was" if len(users) == 1 else f"{len(users)} running containers were"
     return InUseError(
-        f"{len(users)} running containers were started through it: {shown}{more}",
+        f"{count} started through it: {shown}{more}",
         code="in_use",
         file=record.script,
         hint="stop them first, or use --force, which leaves a link to the runtime in its place",

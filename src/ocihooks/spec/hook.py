@@ -25,7 +25,7 @@ class Hook:
         path: Absolute path of the program, in the namespace that ``Stage.path_namespace`` tells.
         args: The whole argv, with ``args[0]``; None (not given) and empty mean ``[path]``.
         env: ``NAME=value`` entries; None and empty mean an empty environment by the spec
-            (runtimes differ: see docs/explanation/security.md).
+            (runtimes differ: see docs/explanation/stages.md).
         timeout: Whole seconds after which the runtime kills the program; None: no limit.
         extra: Members the spec does not define, kept and written back.
     """

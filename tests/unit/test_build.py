@@ -1,0 +1,139 @@
+"""Building the package: with a C compiler it has the launcher and a platform, without one it is pure Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from ocihooks.errors import OCIHooksError, UnavailableError
+
+ROOT = Path(__file__).parents[2]
+LAUNCHER = "ocihooks/ocihooks-launcher"
+COMPILERS = ("cc", "gcc", "clang")
+PLATFORM = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what is needed to build, since building writes beside the sources."""
+    directory = tmp_path / "tree"
+    directory.mkdir()
+    leave_out = shutil.ignore_patterns("__pycache__", "ocihooks-launcher*")
+    for name in ("src", "launcher"):
+        shutil.copytree(ROOT / name, directory / name, ignore=leave_out)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, directory / name)
+    return directory
+
+
+@pytest.fixture
+def without_compiler(tmp_path: Path) -> dict[str, str]:
+    """An environment in which no C compiler is to be found."""
+    (tmp_path / "bin").mkdir()
+    return {"PATH": str(tmp_path / "bin")}
+
+
+@pytest.fixture
+def with_compiler(unavailable: Callable[[OCIHooksError], NoReturn]) -> dict[str, str]:
+    """The usual environment, with a C compiler."""
+    if not any(map(shutil.which, COMPILERS)):
+        unavailable(UnavailableError("there is no C compiler", hint="apt-get install gcc libc6-dev"))
+    return {"PATH": os.environ["PATH"]}
+
+
+def build(tree: Path, target: str, environment: dict[str, str]) -> tuple[Path, str]:
+    """Build a wheel or an sdist in *tree* as pip does, without network; returns its file, and what was said."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(tree.parent / "dist")]
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (file,) = (tree.parent / "dist").iterdir()
+    return file, done.stdout + done.stderr
+
+
+def names_in(wheel: Path) -> list[str]:
+    """The files in *wheel*."""
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def test_with_a_compiler_the_wheel_has_the_launcher(tree: Path, with_compiler: dict[str, str]) -> None:
+    """The wheel is tagged for its platform and any Python 3, and holds a program that can be executed."""
+    wheel, _ = build(tree, "wheel", with_compiler)
+    assert wheel.name.endswith(f"-py3-none-{PLATFORM}.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        info = archive.getinfo(LAUNCHER)
+        assert info.external_attr >> 16 & 0o111 == 0o111
+        assert archive.read(info)[:4] == b"\x7fELF"
+        metadata = next(name for name in archive.namelist() if name.endswith("/WHEEL"))
+        assert "Root-Is-Purelib: false" in archive.read(metadata).decode()
+    assert not list((tree / "src").rglob("ocihooks-launcher.*"))
+
+
+def test_without_a_compiler_the_wheel_is_pure(tree: Path, without_compiler: dict[str, str]) -> None:
+    """The wheel is for every platform, without the launcher, even where an old one lies beside the sources."""
+    stale = tree / "src" / LAUNCHER
+    stale.write_bytes(b"of another build")
+    wheel, said = build(tree, "wheel", without_compiler)
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert LAUNCHER not in names_in(wheel)
+    assert "no C compiler" in said
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "fails"])
+def test_a_compiler_that_does_not_work_is_told(tree: Path, with_compiler: dict[str, str], kind: str) -> None:
+    """A compiler that can't be started, or that fails, gives a pure wheel and a warning with its words."""
+    compiler = tree.parent / "compiler"
+    if kind == "fails":
+        compiler.write_text("#!/bin/sh\necho out of order >&2\nexit 1\n")
+        compiler.chmod(0o755)
+    wheel, said = build(tree, "wheel", {**with_compiler, "CC": f"{compiler} -m64"})
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert LAUNCHER not in names_in(wheel)
+    assert "the launcher was not built" in said
+    assert ("out of order" if kind == "fails" else "No such file") in said
+
+
+def test_without_a_static_library_the_launcher_is_dynamic(tree: Path, with_compiler: dict[str, str]) -> None:
+    """A compiler that can't link statically still makes the launcher."""
+    compiler = tree.parent / "compiler"
+    usual = next(filter(None, map(shutil.which, COMPILERS)))
+    compiler.write_text(f'#!/bin/sh\ncase "$*" in *-static*) exit 1;; esac\nexec {usual} "$@"\n')
+    compiler.chmod(0o755)
+    wheel, _ = build(tree, "wheel", {**with_compiler, "CC": str(compiler)})
+    assert wheel.name.endswith(f"-{PLATFORM}.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert b"/ld-" in archive.read(LAUNCHER)
+
+
+def test_the_sdist_can_be_installed_without_a_compiler(
+    tree: Path, with_compiler: dict[str, str], without_compiler: dict[str, str]
+) -> None:
+    """The sdist has the launcher's source and not the program; installed where no compiler is, the package works."""
+    sdist, _ = build(tree, "sdist", with_compiler)
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"launcher/launcher.c", "launcher/testing/driver.c", "hatch_build.py", "pyproject.toml"} <= names
+    assert f"src/{LAUNCHER}" not in names
+
+    place = tree.parent / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    command += ["--disable-pip-version-check", "--root-user-action=ignore", "--no-cache-dir", "--target", str(place)]
+    done = subprocess.run(
+        [*command, str(sdist)], env=without_compiler, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    code = f"import sys; sys.path.insert(0, {str(place)!r}); from ocihooks.install import launcher; "
+    code += "print(launcher.PROGRAM, launcher.is_built())"
+    ran = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == f"{place / LAUNCHER} False\n"
