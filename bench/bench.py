@@ -237,7 +237,7 @@ def timed(function: Callable[[], object]) -> float:
 @contextmanager
 def scene_in_temporary_directory() -> Iterator[Scene]:
     """A scene whose directory root alone could have written, as trust asks for."""
-    with tempfile.TemporaryDirectory(prefix="ocihooks-bench-", dir="/tmp") as directory:  # noqa: S108  (sticky, short)
+    with tempfile.TemporaryDirectory(prefix="ocihooks-bench-", dir="/tmp") as directory:
         yield Scene(Path(directory))
 
 

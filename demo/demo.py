@@ -89,7 +89,7 @@ class Stage:
 
 def main() -> int:
     """Play all acts; the exit status is 0 when each went as told."""
-    with tempfile.TemporaryDirectory(prefix="ocihooks-demo-", dir="/tmp") as directory:  # noqa: S108  (short, sticky)
+    with tempfile.TemporaryDirectory(prefix="ocihooks-demo-", dir="/tmp") as directory:
         place = Path(directory)
         place.chmod(0o755)
         stage = set_the_stage(place)
@@ -167,9 +167,7 @@ def install(stage: Stage) -> None:
         *("--hooks-dir", stage.hooks, "--settings", stage.place / "config.toml", "--cache-dir", stage.place / "cache"),
         quiet=True,
     )
-    say(
-        "   ocihooks install wrote DEMO/prefix/bin/ocihooks-runtime, which understands every command line of the runtime."
-    )
+    say("   ocihooks install wrote DEMO/prefix/bin/ocihooks-runtime, which takes every command line of the runtime.")
 
 
 def bundle(stage: Stage, rootfs: Path, name: str, *args: str, annotations: dict[str, str] | None = None) -> MadeBundle:

@@ -203,7 +203,7 @@ class Simulated:
 
     def call(self, *words: str, script: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         """Call the wrapper, or *script* in its place; *options* as for ``subprocess.run``."""
-        command = [script or self.wrapper.script, *words]
+        command = [str(script or self.wrapper.script), *words]
         settings: dict[str, Any] = {"env": {"PATH": os.defpath}, "stdin": subprocess.DEVNULL, "cwd": self.directory}
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **settings | options)
 
