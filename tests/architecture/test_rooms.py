@@ -1,0 +1,112 @@
+"""Who knows whom: each room of the package, with the rooms that it may import from, and nobody else."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "src/ocihooks"
+
+KNOWS: dict[str, set[str]] = {
+    "errors": set(),
+    "version": set(),
+    "diagnostics": set(),
+    "spec": {"errors"},
+    "trust": {"errors"},
+    "replace": {"errors"},
+    "injection": set(),
+    "engines": set(),
+    "places": {"trust"},
+    "notjson": {"errors", "spec"},
+    "document": {"errors", "injection", "notjson", "replace"},
+    "hooksd": {"errors", "spec"},
+    "execution": {"document", "errors", "spec"},
+    "settings": {"errors", "hooksd", "places", "spec", "trust"},
+    "compiled": {"errors", "hooksd", "injection", "settings", "trust", "version"},
+    "wrapper": {
+        *("", "compiled", "document", "engines", "errors", "execution", "hooksd", "injection", "places"),
+        *("replace", "settings", "spec", "trust", "version"),
+    },
+    "install": {"", "errors", "replace", "settings", "trust", "version", "wrapper"},
+    "bundle": {"document", "injection", "replace"},
+    "testing": {"errors", "spec"},
+}
+"""The rooms (modules and packages below the root) and those that they may import from; "" is the root itself."""
+
+KNOWS_ALL = "cli"
+"""The one room that may import from all others but the test kit."""
+
+THIRD_PARTY = {"re2": {"hooksd"}, "watchfiles": {"hooksd"}, "click": {"cli"}, "rich": {"cli"}}
+"""Packages of others, and the rooms that use them."""
+
+
+def room(module: str) -> str:
+    """The room of a module, given by its dotted name; "" for the root."""
+    return (module.split(".") + [""])[1]
+
+
+@pytest.fixture(scope="module")
+def imports() -> list[tuple[str, str]]:
+    """All imports inside the package, those inside functions too, as pairs of modules."""
+    graph = grimp.build_graph("ocihooks", exclude_type_checking_imports=True, cache_dir=None)
+    return [(module, other) for module in graph.modules for other in graph.find_modules_directly_imported_by(module)]
+
+
+def test_every_room_is_listed(imports: list[tuple[str, str]]) -> None:
+    """A new room has to say here whom it knows."""
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms - {"__init__"} == {*KNOWS, KNOWS_ALL}
+    assert len(imports) > 200
+
+
+@pytest.mark.parametrize("name", KNOWS)
+def test_knows(name: str, imports: list[tuple[str, str]]) -> None:
+    """A room imports from those that it may know, and does know them all."""
+    known = {room(other) for module, other in imports if room(module) == name != room(other)}
+    assert known - KNOWS[name] == set()
+    assert KNOWS[name] - known == set(), "not needed any more"
+
+
+def test_nobody_knows_the_commands(imports: list[tuple[str, str]]) -> None:
+    """Only the commands themselves import from the commands."""
+    assert {module for module, other in imports if room(other) == "cli"} <= {
+        module for module, _ in imports if room(module) == "cli"
+    }
+
+
+def test_nobody_knows_the_test_kit(imports: list[tuple[str, str]]) -> None:
+    """The test kit is for tests, and the product does without it."""
+    assert {room(module) for module, other in imports if room(other) == "testing"} == {"testing"}
+
+
+def test_no_circles() -> None:
+    """Rooms don't know each other in a circle, not even through others."""
+    graph = {name: set(known) - {""} for name, known in KNOWS.items()}
+    while graph:
+        leaves = {name for name, known in graph.items() if not known & graph.keys()}
+        assert leaves, f"a circle among {sorted(graph)}"
+        graph = {name: known for name, known in graph.items() if name not in leaves}
+
+
+def outside(module: Path) -> Iterator[str]:
+    """The packages besides our own that *module* imports from."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_third_party() -> None:
+    """Packages of others are used where they are meant to be, and nowhere else."""
+    used: dict[str, set[str]] = {}
+    for module in PACKAGE.rglob("*.py"):
+        own = module.relative_to(PACKAGE).parts[0]
+        for package in set(outside(module)) - sys.stdlib_module_names - {"ocihooks"}:
+            used.setdefault(package, set()).add(own)
+    assert used == THIRD_PARTY
