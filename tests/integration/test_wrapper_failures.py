@@ -18,7 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.wrappers import ALWAYS, Notes, Simulated, Wrapper, assert_refused, litter, lives_on, rules_of
+from tests.integration.wrappers import (
+    ALWAYS,
+    Notes,
+    Simulated,
+    Wrapper,
+    assert_refused,
+    give_away,
+    litter,
+    lives_on,
+    rules_of,
+)
 
 from ocihooks.document import MAX_BYTES
 from ocihooks.testing.bundles import MadeBundle
@@ -85,7 +95,7 @@ def not_executable(wrapper: Wrapper, _: MadeBundle) -> None:
 
 def program_of_somebody_else(wrapper: Wrapper, _: MadeBundle) -> None:
     file = program(wrapper)
-    os.chown(file, 1, 1)
+    give_away(file)
     wrapper.write_rule("a.json", hook={"path": str(file)})
 
 
@@ -99,16 +109,16 @@ def rule_that_others_can_write(wrapper: Wrapper, _: MadeBundle) -> None:
 
 def rule_that_a_group_can_write(wrapper: Wrapper, _: MadeBundle) -> None:
     file = wrapper.write_rule("a.json", hook=TRUE)
-    os.chown(file, 0, 1)
+    give_away(file, uid=os.geteuid())
     file.chmod(0o664)
 
 
 def rule_of_somebody_else(wrapper: Wrapper, _: MadeBundle) -> None:
-    os.chown(wrapper.write_rule("a.json", hook=TRUE), 1, 0)
+    give_away(wrapper.write_rule("a.json", hook=TRUE))
 
 
 def directory_of_somebody_else(wrapper: Wrapper, _: MadeBundle) -> None:
-    os.chown(wrapper.hooks_dirs[1], 1, 0)
+    give_away(wrapper.hooks_dirs[1])
 
 
 def directory_that_others_can_write(wrapper: Wrapper, _: MadeBundle) -> None:
@@ -122,7 +132,7 @@ def directory_above_that_others_can_write(wrapper: Wrapper, _: MadeBundle) -> No
 def link_to_a_rule_of_somebody_else(wrapper: Wrapper, bundle: MadeBundle) -> None:
     file = bundle.directory.parent / "theirs.json"
     file.write_text(rule_text())
-    os.chown(file, 1, 1)
+    give_away(file)
     (wrapper.hooks_dirs[0] / "a.json").symlink_to(file)
 
 
@@ -149,7 +159,7 @@ def file_as_directory(wrapper: Wrapper, _: MadeBundle) -> None:
 
 
 def settings_of_somebody_else(wrapper: Wrapper, _: MadeBundle) -> None:
-    os.chown(wrapper.write_settings(), 1, 0)
+    give_away(wrapper.write_settings())
 
 
 def directory_as_settings(wrapper: Wrapper, _: MadeBundle) -> None:
@@ -460,7 +470,7 @@ def break_everything(wrapper: Wrapper, _: MadeBundle) -> None:
     wrapper.hooks_dirs[1].write_text(HTML)
     wrapper.write_file("a.json", HTML)
     (wrapper.settings.parent / "disabled").mkdir()
-    os.chown(wrapper.settings.parent, 1, 1)
+    give_away(wrapper.settings.parent)
 
 
 def change_paths(wrapper: Wrapper, change: Callable[[list[str]], list[str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,37 @@ def test_link_in_place_of_the_configuration(simulated: Simulated) -> None:
     create(simulated)
     assert simulated.bundle.config_path.is_symlink()
     assert len(json.loads(target.read_text())["hooks"]["createRuntime"]) == 1
+
+
+@pytest.mark.runtime
+def test_rules_from_the_cache(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
+    """Rules that were compiled once give the same hooks, and every later change of a file is seen at once."""
+    wrapper.write_settings()
+    wrapper.write_rule("a.json", hook=notes.hook("a"), when={"annotations": {"^org\\.example$": "^(?i)YES$"}})
+    wrapper.write_rule("b.json", hook=notes.hook("b"), when={"commands": ["^true$"]})
+    wrapper.write_rule("c.json", hook=notes.hook("c"), when={"commands": ["nginx"]})
+    time.sleep(2.1)  # rules that were written a moment ago are not kept compiled
+    cache = wrapper.directory / "cache"
+
+    def ran() -> list[str]:
+        (notes.directory / "order").unlink(missing_ok=True)
+        run(runtime, wrapper, runtime.make_bundle(args=["true"], annotations={"org.example": "yes"}))
+        return notes.order()
+
+    assert ran() == ["a", "b"]
+    (kept,) = [file for file in cache.iterdir() if file.suffix == ".rules"]
+    before = (kept.stat().st_ino, kept.read_bytes())
+    assert ran() == ["a", "b"]
+    assert (kept.stat().st_ino, kept.read_bytes()) == before
+    wrapper.write_rule("b.json", hook=notes.hook("b-new"))
+    assert ran() == ["a", "b-new"]
+    wrapper.write_file("a.json", "", directory=1)
+    assert ran() == ["b-new"]
+    (wrapper.hooks_dirs[1] / "a.json").unlink()
+    (wrapper.hooks_dirs[0] / "b.json").unlink()
+    assert ran() == ["a"]
+    wrapper.write_settings(hooks_dirs=[], position="prepend", on_invalid="warn")
+    wrapper.write_file("d.json", "{")
+    assert ran() == ["a"]
+    (wrapper.settings.parent / "disabled").write_text("")
+    assert ran() == []

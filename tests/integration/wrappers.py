@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ocihooks.install.install import Request, install
 from ocihooks.testing.bundles import MadeBundle, make_bundle
 from ocihooks.testing.configs import bind_mount
@@ -317,6 +319,13 @@ def live(runtime: PrivateRuntime, bundle: MadeBundle, program: Path | None = Non
     deleted = runtime.delete(container_id, program=program)
     assert deleted.status == 0, deleted
     return created, int(state["pid"])
+
+
+def give_away(path: Path, *, uid: int = 1, gid: int = 1) -> None:
+    """Let somebody else own *path*; a test that needs that is skipped where it can't be done."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give files away")
+    os.chown(path, uid, gid)
 
 
 def assert_refused(call: Call | subprocess.CompletedProcess[str], *fragments: str) -> None:
