@@ -34,7 +34,7 @@ lint:
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
-	$(BIN)/lint-imports --no-timing >/dev/null || $(BIN)/lint-imports
+	@said=$$($(BIN)/lint-imports --no-cache) || { echo "$$said"; exit 1; }
 
 unit:
 	@tools/setup test

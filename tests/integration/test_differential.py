@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.wrappers import Notes, Wrapper, timeout_of
+from tests.integration.wrappers import Installations, Notes, Wrapper, timeout_of
 
+from ocihooks.install.launcher import is_built
 from ocihooks.testing.bundles import MadeBundle
 from ocihooks.testing.runtimes import PrivateRuntime
 
@@ -288,6 +290,85 @@ def run_scenario(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, scenar
     assert sorted(lines) == sorted([*before_start, *poststart, *poststop]), about
     assert marks_by_stage(lines) == marks_by_stage([*before_start, *poststart, *poststop]), about
     assert [line for line in lines if line in poststart] == poststart, about
+
+
+WORDS = ("one", "two", "three")
+PROGRAMS = ("/bin/true", "true", "/bin/echo")
+BACKSLASH_DOT = r"\."
+
+
+def plain_rule(dice: random.Random, label: str, notes: Notes) -> tuple[dict[str, Any], dict[str, set[str]]]:
+    """A rule with plain patterns, and what it asks for: keys with the values that do, and under "" the commands."""
+    wanted: dict[str, set[str]] = {}
+    when: dict[str, Any] = {}
+    if dice.random() < 0.6:
+        chosen = dice.sample(WORDS, dice.randint(1, 2))
+        wanted |= {f"org.example.{word}": {dice.choice(WORDS)} for word in chosen}
+        when["annotations"] = {
+            f"^{key.replace('.', BACKSLASH_DOT)}$": f"^{min(values)}$" for key, values in wanted.items()
+        }
+    if not wanted or dice.random() < 0.3:
+        wanted[""] = set(dice.sample(PROGRAMS, dice.randint(1, 2)))
+        when["commands"] = [f"^{program}$" for program in sorted(wanted[""])]
+    return {"version": "1.0.0", "hook": mark(label, notes), "when": when, "stages": ["createRuntime"]}, wanted
+
+
+@pytest.mark.parametrize("group", range(3))
+def test_compiled_rules(runtime: PrivateRuntime, installations: Installations, notes: Notes, group: int) -> None:
+    """Rules that have not changed for a while, and so are kept compiled, run for the same containers as fresh ones."""
+    dice = random.Random(SEED + group)
+    wrapper = installations.wrapper(runtime.path)
+    rules = {f"r{number}": plain_rule(dice, f"r{number}", notes) for number in range(4)}
+    for label, (document, _) in rules.items():
+        wrapper.write_file(f"{label}.json", json.dumps(document))
+    wrapper.write_settings()
+    time.sleep(2.1)
+    marks = notes.directory / "marks"
+    counts = set()
+    for _ in range(8):
+        marks.unlink(missing_ok=True)
+        chosen = dice.sample(WORDS, dice.randint(0, 3))
+        facts = {f"org.example.{word}": dice.choice(WORDS) for word in chosen}
+        program = dice.choice(PROGRAMS)
+        have = facts | {"": program}
+        expected = [
+            f"{label} createRuntime"
+            for label, (_, wanted) in rules.items()
+            if all(have.get(key) in values for key, values in wanted.items())
+        ]
+        bundle, container_id = runtime.make_bundle(args=[program], annotations=facts), runtime.new_id()
+        assert runtime.create(bundle, container_id, program=wrapper.script).status == 0
+        assert runtime.delete(container_id, force=True, program=wrapper.script).status == 0
+        assert (marks.read_text().splitlines() if marks.exists() else []) == expected, (rules, have)
+        counts.add(len(expected))
+    assert len(counts) > 1
+    assert [file.suffix for file in (wrapper.directory / "cache").iterdir()].count(".rules") == 1
+
+
+def test_shortcut(runtime: PrivateRuntime, installations: Installations, notes: Notes) -> None:
+    """Without Python the launcher still starts containers that surely match no rule; all others are refused."""
+    if not is_built():
+        pytest.skip("the package was built without the launcher")
+    wrapper = installations.wrapper(runtime.path, launcher=True)
+    hook = notes.hook("a", env=["PATH=/usr/bin:/bin"])
+    wrapper.write_rule("a.json", hook=hook, when={"annotations": {"^org\\.example$": "^yes$"}})
+    time.sleep(2.1)
+    containers = {"matches": {"org.example": "yes"}, "might-match": {"note": "org.example"}, "does-not": {"x": "y"}}
+    bundles = {word: runtime.make_bundle(annotations=annotations) for word, annotations in containers.items()}
+
+    def create(word: str) -> int:
+        call = runtime.create(bundles[word], container_id := runtime.new_id(), program=wrapper.script)
+        if call.status == 0:
+            assert runtime.delete(container_id, force=True).status == 0
+        return call.status
+
+    assert [create(word) for word in bundles] == [0, 0, 0]
+    for file in (wrapper.python_script, *wrapper.images):
+        file.unlink()
+    assert {word: create(word) == 0 for word in bundles} == {"matches": False, "might-match": False, "does-not": True}
+    assert notes.order() == ["a"]
+    (wrapper.hooks_dirs[1] / "b.json").write_text("{}")
+    assert create("does-not") != 0
 
 
 def test_what_the_scenarios_cover() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ocihooks
 from ocihooks.errors import Diagnostic, SettingsError, UntrustedError
 from ocihooks.settings import DEFAULT_FILE, KEYS, RULE_KEYS, Settings, default_file, parse_settings, read_settings
 from ocihooks.trust import trust_here
@@ -334,3 +336,13 @@ class TestDefaultFile:
         file.parent.mkdir(parents=True)
         file.touch()
         assert self.ask(as_user, {"HOME": str(private_directory)}) == str(file)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a user namespace of another user")
+    def test_root_of_a_user_namespace(self, own: Path) -> None:
+        """Root of a user namespace is a user on the host, and has a file of their own, too."""
+        prefix = ["unshare", "--user", "--map-root-user"]
+        if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
+            pytest.skip("user namespaces are not allowed here")
+        sources = str(Path(ocihooks.__file__).parents[1])
+        command = [*prefix, sys.executable, "-I", "-S", "-B", "-c", SCRIPT, sources]
+        assert self.ask(command, {"XDG_CONFIG_HOME": str(own.parent.parent)}) == str(own)

@@ -187,11 +187,10 @@ class TestHealthy:
         assert place.reached(place.call(words))
         assert "hooks" in place.bundle.config()
 
-    @pytest.mark.parametrize("words", [["create", "c1", "c2"], ["create"], ["run", "--help"], ["create", "--bundle"]])
+    @pytest.mark.parametrize("words", [["create", "c1", "c2"], ["create"], ["run", "--help"]], ids=" ".join)
     def test_left_to_the_runtime(self, words: list[str], place: Place) -> None:
         """A line that the runtime refuses or answers itself is left to it."""
-        run = place.call(words, cwd=place.bundle.directory)
-        assert place.reached(run) or b"versions of runc differ" in run.stderr
+        assert place.reached(place.call(words, cwd=place.bundle.directory))
         assert "hooks" not in place.bundle.config()
 
     def test_doubt(self, place: Place) -> None:
