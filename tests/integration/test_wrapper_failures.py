@@ -402,7 +402,7 @@ def test_standard_error_that_cannot_be_written(simulated: Simulated, kind: str) 
         "closed": 'exec "$@" 2>&-',
         "read-only": 'exec "$@" 2</dev/null',
         "full": 'exec "$@" 2>/dev/full',
-        "pipe-without-reader": '{ sleep 0.5; "$@"; echo $? >"$0"; } 2>&1 >/dev/null | :; sleep 1; exit "$(cat "$0")"',
+        "pipe-without-reader": '{ sleep 0.5; "$@"; echo $? >"$0"; } 2>&1 >/dev/null | :; exit "$(cat "$0")"',
     }[kind]
     status = simulated.directory / "status"
     words = ("--log", str(log), "create", "--bundle", str(simulated.bundle.directory), "c1")

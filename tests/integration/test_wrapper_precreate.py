@@ -178,7 +178,7 @@ def test_filter_that_hangs(simulated: Simulated) -> None:
     call = simulated.create()
     took = time.monotonic() - started
     assert_refused(call, "a.json", "timeout", "1 s")
-    assert took < 10, "a timeout of 1 s has to end it within seconds"
+    assert took < 30
     assert [pid for pid in map(int, pids.read_text().split()) if lives_on(pid)] == []
     assert simulated.fake.calls() == ()
 
@@ -189,7 +189,7 @@ def test_default_timeout_of_filters(simulated: Simulated) -> None:
     write_filter(simulated.wrapper, "a.json", "exec sleep 60")
     started = time.monotonic()
     assert_refused(simulated.create(), "a.json", "timeout")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_filter_that_does_not_read(simulated: Simulated) -> None:

@@ -12,9 +12,7 @@ from ocihooks.cli.options import json_option
 from ocihooks.cli.output import columns, write, write_json
 from ocihooks.cli.run import environment
 from ocihooks.compiled.ruleset import RuleSet
-from ocihooks.errors import UnavailableError, quoted
-from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX
-from ocihooks.install.record import Record, read_record
+from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, installation
 from ocihooks.wrapper.cache import Cache
 from ocihooks.wrapper.installation import Installation
 
@@ -68,11 +66,8 @@ def command(action: str, prefix: str, name: str, as_json: bool) -> None:
 
 
 def _cache(prefix: str, name: str) -> Cache:
-    record: Record | None = read_record(prefix, name)
-    if record is None:
-        hint = "see what is installed with ocihooks install --dry-run, or name another --prefix and --name"
-        raise UnavailableError(f"no wrapper {quoted(name, 80)} is installed below {quoted(prefix, 200)}", hint=hint)
-    installation = Installation(
+    record = installation(prefix, name)
+    facts = Installation(
         name=record.name,
         script=record.script,
         runtime=record.runtime,
@@ -80,7 +75,7 @@ def _cache(prefix: str, name: str) -> Cache:
         hooks_dirs=record.hooks_dirs,
         cache_dir=record.cache_dir,
     )
-    return Cache(installation, os.environ)
+    return Cache(facts, os.environ)
 
 
 def _clear(cache: Cache) -> bool:

@@ -96,8 +96,11 @@ def prepare_install(request: Request) -> Prepared:
     runtime = find_runtime(request.runtime)
     _check_not_itself(runtime, script)
     paths = package_paths()
-    for path in (python, runtime, *_library(python), *_code(paths)):
+    for path in (python, runtime, *_library(python)):
         _check(path)
+    for path in _code(paths):
+        if os.path.lexists(path):  # pip may just be taking something away
+            _check(path)
     if request.settings:
         read_settings(request.settings)
     installation = Installation(
@@ -362,6 +365,22 @@ def _program(script: str) -> bytes:
             return stream.read()
     except OSError:
         return b""
+
+
+def installation(prefix: str, name: str) -> Record:
+    """
+    The record of the wrapper *name* below *prefix*.
+
+    Raises:
+        UnavailableError: There is none; the error names those that are there.
+        UntrustedError: Somebody else could have written it.
+    """
+    record = read_record(prefix, name)
+    if record is None:
+        others = ", ".join(record.name for record in installed(prefix))
+        hint = f"installed there: {others}" if others else "name the installation with --prefix DIR and --name NAME"
+        raise UnavailableError(f"no wrapper {quoted(name, 80)} is installed below {quoted(prefix, 200)}", hint=hint)
+    return record
 
 
 def installed(prefix: str) -> Sequence[Record]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ocihooks.errors import OCIHooksError, UnavailableError, os_reason, quoted
-from ocihooks.install.install import is_unchanged
-from ocihooks.install.record import Record, read_record, record_file
+from ocihooks.errors import OCIHooksError, UnavailableError, os_reason
+from ocihooks.install.install import installation, is_unchanged
+from ocihooks.install.record import Record, record_file
 
 
 class InUseError(OCIHooksError):
@@ -56,10 +56,7 @@ def uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, t
 
 def prepare_uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, tuple[User, ...]]:
     """Check whether `uninstall` can go on, and return or raise what it would; removes nothing."""
-    record = read_record(prefix, name)
-    if record is None:
-        hint = f"look for installations with ocihooks uninstall --prefix DIR --name NAME; none is in {prefix}"
-        raise UnavailableError(f"no wrapper {quoted(name, 80)} is installed below {quoted(prefix, 200)}", hint=hint)
+    record = installation(prefix, name)
     if os.path.lexists(record.script) and not os.path.islink(record.script) and not is_unchanged(record):
         hint = 'look at it; remove it by hand, or write it anew with "ocihooks install"'
         raise UnavailableError("was changed since it was installed", file=record.script, hint=hint)
