@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import sys
 import tempfile
@@ -165,6 +166,14 @@ def _name(subject: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The account is kept where all reports arrive: not in the workers of pytest-xdist."""
+    """
+    Start as from a terminal: background jobs of a shell ignore SIGINT and SIGQUIT, and so would all that we start.
+
+    The account is kept where all reports arrive: not in the workers of pytest-xdist.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Account(config), "ocihooks-account")

@@ -209,6 +209,11 @@ class Trouble:
     def source_removed(self, bundle: Bundle) -> None:
         removed(bundle.rules / "10.json")
 
+    def source_removed_from_a_directory_that_is_none(self, bundle: Bundle) -> None:
+        bundle.sources = bundle.sources[1:2]
+        bundle.store()
+        removed(bundle.rules / "10.json")
+
     def source_with_another_mode(self, bundle: Bundle) -> None:
         (bundle.rules / "10.json").chmod(0o640)
 
@@ -375,7 +380,7 @@ class TestShortcut:
     def test_other_create_is_not_skipped(self, installed: Installed, bundle: Bundle, words: list[str]) -> None:
         """Other operations, and a create that is written in an unusual way, start the wrapper."""
         words = in_bundle(words, bundle)
-        assert started_wrapper(installed.call(*words), installed, words)
+        assert started_wrapper(installed.call(*words, cwd=bundle.path), installed, words)
 
     @pytest.mark.parametrize("way", TROUBLE.values(), ids=TROUBLE)
     def test_doubt_starts_the_wrapper(
@@ -407,9 +412,12 @@ class TestShortcut:
         assert started_wrapper(installed.call(*bundle.create), installed, list(bundle.create))
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-    def test_owner_of_a_directory_above_counts(self, installed: Installed, bundle: Bundle) -> None:
+    @pytest.mark.parametrize(("owner", "group"), [(65534, -1), (-1, 65534)], ids=["owner", "group"])
+    def test_owner_of_a_directory_above_counts(
+        self, installed: Installed, bundle: Bundle, owner: int, group: int
+    ) -> None:
         """A directory above a source that now belongs to somebody else starts the wrapper."""
-        os.chown(bundle.rules.parent, 65534, -1)
+        os.chown(bundle.rules.parent, owner, group)
         assert started_wrapper(installed.call(*bundle.create), installed, list(bundle.create))
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
@@ -428,15 +436,28 @@ class TestShortcut:
         outcomes = []
         for mode in (0o755, 0o700):
             barred.chmod(mode)
-            bundle.store()
+            bundle.store()  # root sees in both cases that nothing is there
             os.chown(bundle.data, 65534, 65534)
-            barred.chmod(0o755 if mode == 0o755 else 0o000)
             outcomes.append(installed.call(*bundle.create, user=65534).program)
         assert outcomes == ["runtime", "python"]
 
     def test_settings_of_a_user_start_the_wrapper(self, installed: Installed, bundle: Bundle) -> None:
         """Where XDG_CONFIG_HOME is set, a rootless user may have other rules than those of the data."""
         assert installed.call(*bundle.create, env={"XDG_CONFIG_HOME": ""}).program == "python"
+
+    def test_a_fifo_is_not_read(self, installed: Installed, bundle: Bundle) -> None:
+        """What waits in a FIFO in the place of config.json is still there afterwards."""
+        content = bundle.config.read_bytes()
+        bundle.config.unlink()
+        os.mkfifo(bundle.config)
+        fifo = os.open(bundle.config, os.O_RDWR)
+        try:
+            os.write(fifo, content)
+            assert installed.call(*bundle.create).program == "python"
+            os.set_blocking(fifo, False)
+            assert os.read(fifo, len(content) + 1) == content
+        finally:
+            os.close(fifo)
 
     def test_without_a_place_for_data_nothing_is_skipped(
         self, installed: Installed, bundle: Bundle, builds: Builds
@@ -574,11 +595,14 @@ class TestWithoutInterpreter:
         assert sorted(tmp_path.rglob("*")) == before
         assert kind != "link" or target.read_text() == "as it was"
 
-    def test_closed_standard_error_does_not_spoil_the_log(self, installed: Installed, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("closing", ["2>&-", "0<&- 1>&- 2>&-"], ids=["standard error", "all"])
+    def test_closed_standard_error_does_not_spoil_the_log(
+        self, installed: Installed, tmp_path: Path, closing: str
+    ) -> None:
         """Without descriptor 2 the log still holds one object and nothing else."""
         break_python(installed, "missing")
         log = tmp_path / "log"
-        command = f'exec "$0" --log {log} --log-format json create x 0<&- 1>&- 2>&-'
+        command = f'exec "$0" --log {log} --log-format json create x {closing}'
         done = subprocess.run(["sh", "-c", command, str(installed.launcher)], check=False, timeout=60)
         assert done.returncode == 1
         assert json.loads(log.read_text())["level"] == "error"
