@@ -7,7 +7,9 @@ tests that did not use one of them fails.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import shutil
 import signal
 import stat
@@ -165,15 +167,25 @@ def _name(subject: str) -> str:
     return subject.partition(" ")[0]
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def start_as_from_a_terminal() -> None:
     """
-    Start as from a terminal: background jobs of a shell ignore SIGINT and SIGQUIT, and so would all that we start.
+    Ignore no signals but those that Python itself ignores, since all that we start would inherit that.
 
-    The account is kept where all reports arrive: not in the workers of pytest-xdist.
+    Background jobs of a shell ignore SIGINT and SIGQUIT, and what GNU make starts ignores signals 32 and 33, which the
+    C library keeps to itself, so that only the system call can set them.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    rt_sigaction = {"x86_64": 13, "aarch64": 134}.get(platform.machine())
+    if rt_sigaction is not None:
+        for number in (32, 33):
+            ctypes.CDLL(None).syscall(rt_sigaction, number, bytes(32), None, 8)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The account is kept where all reports arrive: not in the workers of pytest-xdist."""
+    start_as_from_a_terminal()
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Account(config), "ocihooks-account")

@@ -114,7 +114,8 @@ def engine_mounts(directory: Path) -> list[dict[str, Any]]:
     docker = directory / "docker/containers" / container
     podman = directory / "overlay-containers" / container / "userdata"
     pod = directory / "pods/b7e6/etc-hosts"
-    for file in (docker / "hosts", docker / "resolv.conf", podman / "hostname", pod):
+    secrets = (docker / "mounts/secrets/one", podman / "secrets/two")
+    for file in (docker / "hosts", docker / "resolv.conf", podman / "hostname", pod, *secrets):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
     (docker / "mounts/shm").mkdir(parents=True)
@@ -124,6 +125,8 @@ def engine_mounts(directory: Path) -> list[dict[str, Any]]:
         bind_mount(str(podman / "hostname"), "/etc/hostname"),
         bind_mount(str(docker / "mounts/shm"), "/dev/shm"),
         bind_mount(str(pod), "/etc/hosts"),
+        bind_mount(str(secrets[0]), "/run/secrets/one"),
+        bind_mount(str(secrets[1]), "/run/where-the-user-wants-it"),
     ]
 
 

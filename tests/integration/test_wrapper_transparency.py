@@ -344,7 +344,7 @@ def test_answer(installations: Installations, private_directory: Path, rootfs: P
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     bundle = make_bundle(private_directory / "b", rootfs=rootfs)
     status = answer.exit_status if answer.signal is None else -answer.signal
-    for operation in ("create", "run", "restore", "state", "exec", "features", "nonsense"):
+    for operation in ("create", "restore", "state", "nonsense"):
         changing = operation in ("create", "run", "restore")
         made = start(wrapper.script, operation, *(["--bundle", str(bundle.directory)] if changing else []), "c1")
         said = (made.returncode, made.stdout.decode(), made.stderr.decode())
