@@ -181,7 +181,10 @@ def start_as_from_a_terminal() -> None:
     rt_sigaction = {"x86_64": 13, "aarch64": 134}.get(platform.machine())
     if rt_sigaction is not None:
         for number in (32, 33):
-            ctypes.CDLL(None).syscall(rt_sigaction, number, bytes(32), None, 8)
+            present = ctypes.create_string_buffer(32)
+            ctypes.CDLL(None).syscall(rt_sigaction, number, None, present, 8)
+            if int.from_bytes(present.raw[:8], sys.byteorder) == signal.SIG_IGN:  # else it is the C library's own
+                ctypes.CDLL(None).syscall(rt_sigaction, number, bytes(32), None, 8)
 
 
 def pytest_configure(config: pytest.Config) -> None:
