@@ -277,7 +277,7 @@ grep -E '^(Uid|Gid|Groups|Umask|NoNewPrivs|Seccomp|Cap|Cpus_allowed_list|Sig(Blk
 awk '{{print $7, $18, $19}}' /proc/$$/stat
 awk '{{print ($5 == $1), ($6 == $1)}}' /proc/$$/stat
 cd /proc/$$; cat limits oom_score_adj personality timerslack_ns coredump_filter loginuid cgroup
-ls -l ns | grep -o '[a-z]*:.*'
+for kind in ns/*; do readlink $kind; done | grep -o '[a-z]*:.*'
 ulimit -a
 """
 
