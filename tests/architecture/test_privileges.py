@@ -19,6 +19,7 @@ WRITES = {
     "wrapper/report.py": "appends a line to the runtime's log",
     "install/script.py": "the script does so when the package can't be imported",
     "execution/run.py": "opens /dev/null",
+    "cli/__init__.py": "opens /dev/null",
     "cli/output.py": "opens /dev/null",
 }
 """Modules that open files for writing."""
