@@ -1,14 +1,11 @@
 /*
  * The launcher of ocihooks-runtime: an accelerator without opinions.
  *
- * Of the four to eight calls that engines make per container, only create, run and restore read a config.json. This
- * program becomes the runtime at once for calls that surely are none of these, and for a create whose container surely
- * matches no rule; any doubt, unknown option or error starts the wrapper in Python, which is complete by itself.
+ * Of the calls that engines make, only create, run and restore read a config.json. This program becomes the runtime at
+ * once for calls that surely are none of these, and for a create whose container surely matches no rule; any doubt,
+ * unknown option or error starts the wrapper in Python, which is complete by itself. All else stays as it came.
  *
- * Words, environment, descriptors, signals and their mask reach the runtime as they came. CPython ignores SIGPIPE and
- * SIGXFSZ when it starts, so the wrapper is told which signals were ignored before, in the word behind its script.
- *
- * See src/ocihooks/install/launcher.py for the settings, and src/ocihooks/compiled/skip.py for the data of the wrapper.
+ * See src/ocihooks/install/launcher.py for the settings, and src/ocihooks/compiled/skip.py for the wrapper's data.
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -50,10 +47,8 @@ static const char *const harmless[] = {"start", "state", "kill",   "delete",   "
                                        "pause", "resume", "update", "features", "events", "checkpoint", NULL};
 
 struct call {
-    int operation;          /* index of the operation's word, or 0: it isn't sure which word that is */
-    const char *log;        /* value of --log, or NULL; so the others */
-    const char *log_format;
-    const char *bundle;
+    int operation; /* index of the operation's word, or 0: it isn't sure which word that is */
+    const char *log, *log_format, *bundle; /* values of these options, or NULL */
 };
 
 static int is_one_of(const char *word, const char *const *words) {
@@ -114,25 +109,28 @@ static ssize_t read_file(const char *path, char *buffer, size_t limit, int trust
     return got == 0 && size <= limit ? (ssize_t)size : -1;
 }
 
-struct reader { const char *at, *end; };
+/* What is left to read of the wrapper's data, and how many sources and texts are in it. */
+static struct { const char *at, *end; } rest;
+static uint32_t counts[2];
 
-static int take(struct reader *reader, void *into, size_t size) {
-    if ((size_t)(reader->end - reader->at) < size) return 0;
-    memcpy(into, reader->at, size);
-    reader->at += size;
+static int take(void *into, size_t size) {
+    if ((size_t)(rest.end - rest.at) < size) return 0;
+    memcpy(into, rest.at, size);
+    rest.at += size;
     return 1;
 }
 
-static const char *take_text(struct reader *reader) {
-    const char *text = reader->at, *nul = memchr(text, 0, (size_t)(reader->end - text));
-    if (nul) reader->at = nul + 1;
+static const char *take_text(void) {
+    const char *text = rest.at, *nul = memchr(text, 0, (size_t)(rest.end - text));
+    if (nul) rest.at = nul + 1;
     return nul && nul > text ? text : NULL;
 }
 
-/* Of all that follows, eight bytes at a time; another value there always gives another sum. */
-static uint64_t checksum(struct reader rest) {
+/* Of all that is left, a multiple of eight bytes; another value there always gives another sum. */
+static uint64_t checksum(void) {
     uint64_t sum = 14695981039346656037u, word;
-    while (take(&rest, &word, sizeof word)) {
+    for (const char *at = rest.at; at < rest.end; at += sizeof word) {
+        memcpy(&word, at, sizeof word);
         sum = (sum ^ word) * 1099511628211u;
         sum ^= sum >> 32;
     }
@@ -144,17 +142,33 @@ static uint64_t nanoseconds(struct timespec time) {
 }
 
 /* Whether the next source in the data still looks as it did when the rules were compiled. */
-static int source_unchanged(struct reader *reader, uint64_t now) {
+static int source_unchanged(uint64_t now) {
     enum { MISSING, IDENTITY, WHOLE };
     uint64_t kind, then[8];
     struct stat status;
     const char *path;
-    if (!take(reader, &kind, sizeof kind) || !take(reader, then, sizeof then) || !(path = take_text(reader))) return 0;
+    if (!take(&kind, sizeof kind) || !take(then, sizeof then) || !(path = take_text())) return 0;
     if (lstat(path, &status) != 0) return kind == MISSING && (errno == ENOENT || errno == ENOTDIR);
     const uint64_t found[8] = {status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid,
                                (uint64_t)status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
     if (kind == IDENTITY) return memcmp(found, then, 5 * sizeof *found) == 0;
     return kind == WHOLE && memcmp(found, then, sizeof found) == 0 && found[6] <= now && found[7] <= now;
+}
+
+/* Read the data up to its texts; returns its checksum if no source in it has changed, else 0. */
+static uint64_t unchanged(void) {
+    struct { char magic[16]; uint64_t sum; } head;
+    struct timespec now;
+    ssize_t size = *settings[DATA] == '/' ? read_file(settings[DATA], data, DATA_BYTES, 1) : -1;
+    if (size < 0 || size % 8) return 0;
+    rest.at = data, rest.end = data + size;
+    if (!take(&head, sizeof head) || memcmp(head.magic, "ocihooks skip 1", 16) != 0) return 0;
+    if (head.sum != checksum() || !take(counts, sizeof counts) || !counts[0]) return 0;
+    /* With this a rootless user may have settings of their own. */
+    if (getenv("XDG_CONFIG_HOME") || clock_gettime(CLOCK_REALTIME, &now) != 0) return 0;
+    while (counts[0]--)
+        if (!source_unchanged(nanoseconds(now))) return 0;
+    return head.sum;
 }
 
 /* The place behind *letter* if that comes next, blanks aside; else NULL. */
@@ -163,10 +177,7 @@ static const char *behind(const char *at, const char *end, char letter) {
     return at && at < end && *at == letter ? at + 1 : NULL;
 }
 
-/*
- * Whether there surely is one process whose args begin with a text, since rules about commands are errors without.
- * This counts brackets and looks at the names of members; whatever is unusual is left to Python.
- */
+/* Whether there surely is one process whose args begin with a text, since rules about commands are errors without. */
 static int has_command(const char *at, const char *end) {
     int depth = 0, processes = 0, commands = 0, in_process = 0;
     while (at < end) {
@@ -201,28 +212,17 @@ static int has_text(const char *text, size_t size) {
     return memmem(config, size, text, strlen(text)) != NULL;
 }
 
-/* Whether config.json surely has none of the texts without which no rule matches. */
+/* Whether config.json surely has none of the texts without which no rule matches; they are what is left to read. */
 static int matches_nothing(const char *bundle) {
-    struct { char magic[16]; uint64_t sum; } head;
-    uint32_t counts[2]; /* of sources and of texts */
     char path[4096];
-    struct timespec now;
-    ssize_t size = read_file(settings[DATA], data, DATA_BYTES, 1);
-    struct reader reader = {data, data + (size < 0 ? 0 : size)};
-    if (size % 8 || !take(&reader, &head, sizeof head) || memcmp(head.magic, "ocihooks skip 1", 16) != 0) return 0;
-    if (head.sum != checksum(reader) || !take(&reader, counts, sizeof counts) || !counts[0] || !counts[1]) return 0;
-    /* With this a rootless user may have settings of their own. */
-    if (getenv("XDG_CONFIG_HOME") || clock_gettime(CLOCK_REALTIME, &now) != 0) return 0;
-    while (counts[0]--)
-        if (!source_unchanged(&reader, nanoseconds(now))) return 0;
-    if ((size_t)snprintf(path, sizeof path, "%s/config.json", bundle) >= sizeof path) return 0;
+    ssize_t size;
+    if ((size_t)snprintf(path, sizeof path, "%s/config.json", bundle) >= sizeof path || !counts[1]) return 0;
     if ((size = read_file(path, config, CONFIG_BYTES, 0)) < 4 || !has_command(config, config + size)) return 0;
     /* Escapes that may hide a letter of a text, the others can't; and the long s, which only runc takes for an s. */
-    if (memmem(config, (size_t)size, "\\u", 2) || memmem(config, (size_t)size, "\\/", 2)) return 0;
-    if (memmem(config, (size_t)size, "\xc5\xbf", 2)) return 0;
+    if (has_text("\\u", (size_t)size) || has_text("\\/", (size_t)size) || has_text("\xc5\xbf", (size_t)size)) return 0;
     for (const char *letters = config; letters + 4 <= config + size; letters++) *noted(letters) = 1;
     for (const char *text; counts[1]; counts[1]--)
-        if (!(text = take_text(&reader)) || has_text(text, (size_t)size)) return 0;
+        if (!(text = take_text()) || has_text(text, (size_t)size)) return 0;
     return 1;
 }
 
@@ -237,14 +237,15 @@ static void become_runtime(char **argv) {
     execv(settings[RUNTIME], argv);
 }
 
-static void start_wrapper(int argc, char **argv) {
+/* *sum*: the checksum of the data whose sources are unchanged, or 0. */
+static void start_wrapper(int argc, char **argv, uint64_t sum) {
     char *words[argc + 4]; /* fits: all words of a call together have at most a quarter of the stack */
-    char told[64];
+    char told[80];
     unsigned long long ignored = 0;
     struct sigaction action;
     for (int number = 1; number <= 64; number++)
         if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN) ignored |= 1ull << (number - 1);
-    snprintf(told, sizeof told, "--ignored-signals=%llx", ignored);
+    snprintf(told, sizeof told, "--ignored-signals=%llx:%llx", ignored, (unsigned long long)sum);
     const char *const first[] = {settings[PYTHON], "-IS", settings[SCRIPT], told};
     memcpy(words, first, sizeof first);
     memcpy(words + 4, argv + 1, (size_t)argc * sizeof *argv);
@@ -271,8 +272,7 @@ static int complain(const struct call *call, const char *program, const char *ou
     int json = call->log_format && strcmp(call->log_format, "json") == 0, file = -1;
     struct pollfd standard_error = {2, POLLOUT, 0};
     struct stat status;
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN), signal(SIGXFSZ, SIG_IGN);
     snprintf(text, sizeof text, "%.200s: %.2000s can't be started: %s%s", settings[NAME], program, reason, outcome);
     /* Only an ordinary file is a log; whether this works never matters. */
     if (call->log && call->log[0] == '/' && (lstat(call->log, &status) != 0 || S_ISREG(status.st_mode)))
@@ -289,9 +289,9 @@ int main(int argc, char **argv) {
     if (argc < 1 || !read_settings()) return 127;
     call.operation = skip_options(argc, argv, 1, global_flags, global_values, &call);
     if (call.operation && is_one_of(argv[call.operation], harmless)) become_runtime(argv);
-    if (settings[DATA][0] == '/' && is_plain_create(argc, argv, &call) && matches_nothing(call.bundle))
-        become_runtime(argv);
-    start_wrapper(argc, argv);
+    uint64_t sum = unchanged();
+    if (sum && is_plain_create(argc, argv, &call) && matches_nothing(call.bundle)) become_runtime(argv);
+    start_wrapper(argc, argv, sum);
     if (may_change(argc, argv, call.operation))
         return complain(&call, settings[PYTHON], "; container not created",
                         "install ocihooks for an interpreter that is there, then run ocihooks install again");

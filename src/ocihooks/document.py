@@ -247,7 +247,7 @@ def read_config(path: str) -> Config:
     Raises:
         DocumentError: It can't be read, or `parse_config` refuses it.
     """
-    data, version = _read(path)
+    data, version = read_file(path)
     config = parse_config(data, path)
     config.signature = version
     return config
@@ -363,7 +363,13 @@ def _check_hook(hook: "dict[str, Any]", file: str, place: str) -> None:
         raise _wrong_type("a number", timeout, file, f"{place}/timeout")
 
 
-def _read(path: str) -> "tuple[bytes, Signature]":
+def read_file(path: str) -> "tuple[bytes, Signature]":
+    """
+    The bytes of the regular file at *path*, at most one more than `MAX_BYTES`, and which version of it they are.
+
+    Raises:
+        DocumentError: It can't be read.
+    """
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOCTTY)
     except OSError as error:

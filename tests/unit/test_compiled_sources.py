@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocihooks.compiled.sources import look, snapshot, unchanged, youngest_ns
+from ocihooks.compiled.sources import look, snapshot, sources_unchanged, youngest_ns
 
 
 class Place:
@@ -88,9 +88,9 @@ CHANGES: dict[str, Callable[[Place], object]] = {
 def test_change_is_seen(place: Place, change: Callable[[Place], object]) -> None:
     """Whatever happens to a source, to what a link leads to, or to the mode of a directory above shows."""
     seen = snapshot(place.paths)
-    assert unchanged(seen)
+    assert sources_unchanged(seen)
     change(place)
-    assert not unchanged(seen)
+    assert not sources_unchanged(seen)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -100,7 +100,7 @@ def test_owners_count(place: Place, name: str) -> None:
     for owner, group in ((65534, -1), (-1, 65534)):
         seen = snapshot(place.paths)
         os.lchown(place.top / name, owner, group)
-        assert not unchanged(seen)
+        assert not sources_unchanged(seen)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_happens_beside_does_not_count(place: Place, change: Callable[[Plac
     """Files come and go in the directories above without any effect."""
     seen = snapshot(place.paths)
     change(place)
-    assert unchanged(seen)
+    assert sources_unchanged(seen)
 
 
 def test_everything_on_the_way_is_there(place: Place) -> None:
@@ -133,7 +133,7 @@ def test_everything_on_the_way_is_there(place: Place) -> None:
 def test_what_is_not_there_stays_so(paths: tuple[str, ...]) -> None:
     """Paths that lead nowhere are sources that are missing."""
     seen = snapshot(paths)
-    assert unchanged(seen)
+    assert sources_unchanged(seen)
     assert {path: then for path, whole, then in seen if whole} == dict.fromkeys(paths)
 
 
@@ -148,7 +148,7 @@ def test_links_that_run_in_circles_end(tmp_path: Path, name: str, target: str) -
     (tmp_path / "b").symlink_to("a")
     (tmp_path / name).symlink_to(target)
     seen = snapshot([str(tmp_path / name)])
-    assert unchanged(seen)
+    assert sources_unchanged(seen)
     assert len(seen) < 500
 
 

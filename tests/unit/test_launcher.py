@@ -15,6 +15,7 @@ import pytest
 from tests.unit import launcher_programs
 from tests.unit.launcher_programs import Builds, Bundle, Case, Installed, Ran, answers, make_config, patched
 
+from ocihooks.compiled.skip import checksum_of
 from ocihooks.errors import UnavailableError, UsageError
 from ocihooks.install import launcher
 
@@ -62,8 +63,14 @@ NOT_SURE = {
 
 def started_wrapper(ran: Ran, installed: Installed, words: list[str]) -> bool:
     """Whether the wrapper was started with exactly *words* behind its own."""
-    expected = ("-IS", str(installed.script), "--ignored-signals=0", *words)
-    return ran.program == "python" and ran.words == tuple(map(os.fsencode, expected)) and ran.status == 0
+    option, script, told, *handed_on = map(os.fsdecode, ran.words)
+    ours = (option, script) == ("-IS", str(installed.script)) and told.startswith("--ignored-signals=0:")
+    return ran.program == "python" and ours and handed_on == words and ran.status == 0
+
+
+def told_checksum(ran: Ran) -> int:
+    """What the wrapper was told about the sources: the checksum of the data, or 0."""
+    return int(ran.words[2].decode().partition(":")[2], 16)
 
 
 def became_runtime(ran: Ran, words: list[str]) -> bool:
@@ -133,7 +140,7 @@ class TestOperations:
         expected = sum(
             1 << (number - 1) for number in odd - {9, 19, 33}
         )  # two can't be ignored, one is the C library's
-        assert told == f"--ignored-signals={expected:x}"
+        assert told == f"--ignored-signals={expected:x}:0"
 
 
 def removed(path: Path) -> None:
@@ -310,6 +317,7 @@ class Trouble:
 
 
 TROUBLE = {name.replace("_", " "): way for name, way in vars(Trouble).items() if not name.startswith("__")}
+DISTRUST = {name: way for name, way in TROUBLE.items() if name.startswith(("data", "no sources", "source"))}
 
 PLAIN_CREATES = {
     "plain": ["create", "--bundle", "B", "id"],
@@ -395,6 +403,26 @@ class TestShortcut:
         monkeypatch.chdir(bundle.path)
         way(Trouble(), bundle)
         assert started_wrapper(installed.call(*bundle.create), installed, list(bundle.create))
+
+    @pytest.mark.parametrize("operation", ["create", "run", "restore"])
+    def test_the_wrapper_is_told_of_unchanged_sources(
+        self, installed: Installed, bundle: Bundle, operation: str
+    ) -> None:
+        """Where no create can be skipped, the wrapper gets the checksum of the data, as long as no source changed."""
+        bundle.texts = ()
+        bundle.store()
+        words = [operation, *bundle.create[1:]]
+        assert told_checksum(installed.call(*words)) == checksum_of(bundle.data.read_bytes())
+        (bundle.rules / "10.json").write_text("[]")
+        assert told_checksum(installed.call(*words)) == 0
+
+    @pytest.mark.parametrize("way", DISTRUST.values(), ids=DISTRUST)
+    def test_the_wrapper_is_not_told_without_sound_data(
+        self, installed: Installed, bundle: Bundle, way: Callable[[Trouble, Bundle], None]
+    ) -> None:
+        """Whatever is wrong with the data or differs in a source: the wrapper looks at all of them itself."""
+        way(Trouble(), bundle)
+        assert told_checksum(installed.call(*bundle.create)) == 0
 
     def test_every_damaged_bit_is_noticed(self, builds: Builds, bundle: Bundle) -> None:
         """With any one bit of the data flipped, no create is skipped."""

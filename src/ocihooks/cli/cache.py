@@ -12,6 +12,7 @@ from ocihooks.cli.options import json_option
 from ocihooks.cli.output import columns, write, write_json
 from ocihooks.cli.run import environment
 from ocihooks.compiled.ruleset import RuleSet
+from ocihooks.compiled.skip import allows_skipping
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, installation
 from ocihooks.wrapper.cache import Cache
 from ocihooks.wrapper.installation import Installation
@@ -96,10 +97,19 @@ def as_document(cache: Cache, *, cleared: bool) -> tuple[dict[str, Any], bool]:
         "fresh": rules is not None,
         "reason": reason if there or not cache.file else "no container has been created since the rules changed",
         "rules": len(rules.rules) if rules else None,
-        "shortcut": rules is not None and os.path.exists(cache.skip_file),
+        "shortcut": rules is not None and _skips(cache.skip_file),
         "cleared": cleared,
     }
     return document, rules is not None
+
+
+def _skips(file: str) -> bool:
+    """Whether the launcher's data in *file* lets it skip creates."""
+    try:
+        with open(file, "rb") as stream:
+            return allows_skipping(stream.read())
+    except OSError:
+        return False
 
 
 def as_text(document: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """
-The launcher's data: when a create surely matches no rule, so that the wrapper in Python need not even start.
+The launcher's data: the sources of the compiled rules, and when a create surely matches none of them.
 
-Every rule must need a text that shows in config.json as it is, and none of these texts may be there. The texts come
-from `ocihooks.compiled.needs`; those that JSON could write in another way make the shortcut impossible.
+The launcher looks at the sources, and tells the wrapper in Python if they are unchanged, by the checksum of this data.
+Python need not even start if every rule needs a text that shows in config.json as it is, and none of these texts is
+there. The texts come from `ocihooks.compiled.needs`; those that JSON could write in another way make it impossible.
 
 Format, all numbers in the machine's byte order: 16 bytes of magic; a checksum (64 bits) of all that follows; the
-number of sources and of texts (32 bits each); for each source its kind (0 missing, 1 identity, 2 whole), device, inode,
-mode, owner, group, size, time of content and of attributes (64 bits each), and its path; then the texts. A path or text
-ends with a NUL; more of them fill the last eight bytes.
+number of sources and of texts (32 bits each), where no texts mean that no create is skipped; for each source its kind
+(0 missing, 1 identity, 2 whole), device, inode, mode, owner, group, size, time of content and of attributes (64 bits
+each), and its path; then the texts. A path or text ends with a NUL; more of them fill the last eight bytes.
 """
 
 from __future__ import annotations
@@ -47,12 +48,22 @@ def _is_written_as_it_is(text: str) -> bool:
 
 
 def encode(seen: Snapshot, texts: tuple[str, ...]) -> bytes:
-    """The bytes of the launcher's data."""
+    """The bytes of the launcher's data; without *texts* no create is skipped."""
     body = struct.pack("=II", len(seen), len(texts))
     body += b"".join(_source(whole, then) + os.fsencode(path) + b"\0" for path, whole, then in seen)
     body += b"".join(text.encode() + b"\0" for text in texts)
     body += bytes(-len(body) % 8)
     return MAGIC + struct.pack("=Q", _checksum(body)) + body
+
+
+def checksum_of(data: bytes) -> int:
+    """The checksum in what `encode` gave, by which the launcher tells the wrapper that the sources are unchanged."""
+    return int(struct.unpack_from("=Q", data, len(MAGIC))[0])
+
+
+def allows_skipping(data: bytes) -> bool:
+    """Whether the launcher's *data* has texts by which it can skip a create."""
+    return data.startswith(MAGIC) and len(data) >= 32 and bool(struct.unpack_from("=I", data, 28)[0])
 
 
 def _source(whole: bool, then: Seen) -> bytes:

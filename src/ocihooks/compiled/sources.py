@@ -53,7 +53,7 @@ def _target(path: str) -> str | None:
     return target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
 
 
-def unchanged(seen: "Snapshot") -> bool:
+def sources_unchanged(seen: "Snapshot") -> bool:
     """Whether everything still looks as in *seen*."""
     return all(look(path, whole) == then for path, whole, then in seen)
 

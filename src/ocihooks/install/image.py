@@ -6,6 +6,7 @@ The images are made at installation, for one interpreter. Whatever is wrong with
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import marshal
 import os
@@ -48,8 +49,9 @@ EVERY_CREATE = (
 )
 """What a create needs besides, while the compiled rules are fresh."""
 
+CREATE = ".create"
 
-ENDINGS = {".call": EVERY_CALL, ".create": EVERY_CREATE}
+ENDINGS = {".call": EVERY_CALL, CREATE: EVERY_CREATE}
 """The images of an installation, by the ending of their file's name."""
 
 
@@ -72,8 +74,36 @@ def build_start(body: str, file: str, key: bytes) -> bytes:
 def _module(name: str) -> tuple[str, str | None, object]:
     file, package = _source(name)
     with open(file, "rb") as stream:
-        code = compile(stream.read(), file, "exec", dont_inherit=True, optimize=2)  # docstrings only cost time here
-    return name, package, code
+        tree = _ForRunning().visit(ast.parse(stream.read(), file))
+    return name, package, compile(tree, file, "exec", dont_inherit=True, optimize=2)
+
+
+class _ForRunning(ast.NodeTransformer):
+    """Leaves out what only people and type checkers read: annotations, and what is imported and defined for them."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """No annotations; the names of the arguments stay."""
+        node.returns = None
+        arguments = node.args
+        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+            argument.annotation = None
+        for many in (arguments.vararg, arguments.kwarg):
+            if many is not None:
+                many.annotation = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """``name: int = 1`` becomes ``name = 1``, and ``name: int`` nothing."""
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        """Of ``if TYPE_CHECKING`` only what stands behind ``else``."""
+        self.generic_visit(node)
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node.orelse or ast.copy_location(ast.Pass(), node)
+        return node
 
 
 def _source(name: str) -> tuple[str, str | None]:

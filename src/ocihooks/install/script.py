@@ -12,7 +12,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ocihooks.dropins.toolkit_cache import DEFAULT_FILE as TOOLKIT_SETTINGS
 from ocihooks.errors import UsageError, quoted
+from ocihooks.install.programs import DEFAULT, PROGRAMS, Program, escape
 from ocihooks.version import __version__
 from ocihooks.wrapper.installation import Installation
 
@@ -34,10 +36,12 @@ import sys
 BODY = r'''
 {body}'''
 try:
+    import posix
     from marshal import loads
 
-    with open({start}, "rb") as stream:
-        data = stream.read()
+    fd = posix.open({start}, posix.O_RDONLY | posix.O_CLOEXEC)
+    data = posix.read(fd, 1 << 20)
+    posix.close(fd)
     if data[:20] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER + {key}:
         raise ImportError
     code = loads(memoryview(data)[20:])
@@ -48,14 +52,19 @@ exec(code)
 
 # The images are tried first, then the package, and at last the runtime itself for all but create, run and restore.
 BODY = """\
+import gc
+import posix
+
+gc.disable()  # There is little to collect in a few milliseconds.
 sys.path += {paths}
 
 
 def load(part):
     from marshal import loads
 
-    with open({image} + part, "rb") as stream:
-        data = stream.read()
+    fd = posix.open({image} + part, posix.O_RDONLY | posix.O_CLOEXEC)
+    data = posix.read(fd, 1 << 24)
+    posix.close(fd)
     if data[:4] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER:
         raise ImportError(part)
     for name, package, code in loads(memoryview(data)[4:]):
@@ -79,14 +88,14 @@ try:
             del sys.modules[name]
         load = None
     from ocihooks.wrapper.installation import Installation
-    from ocihooks.wrapper.main import main
+    from {module} import main
 except Exception:
     import os
 
     words = sys.argv[1:]
     while words and (words[0] == "--without-image" or words[0][:18] == "--ignored-signals="):
         del words[0]
-    valued = ("root", "log", "log-format", "log-level", "criu", "rootless", "cgroup-manager")
+{escape}    valued = ("root", "log", "log-format", "log-level", "criu", "rootless", "cgroup-manager")
     pairs = list(zip(["", *words], words))
     known = "create run restore start state kill delete exec list ps pause resume update checkpoint events features"
     operation = next((w for v, w in pairs if w in known.split() and (v[:1] != "-" or v.strip("-") not in valued)), "")
@@ -104,7 +113,7 @@ except Exception:
             os.write(2, (text + "\\nhint: install ocihooks again, then run ocihooks install\\n").encode())
         finally:
             os._exit(1)
-    os.execv({runtime}, [{runtime}, *words])
+    os.execv(runtime, [runtime, *words])
 main(
     Installation(
         name={name},
@@ -137,7 +146,9 @@ class Script:
     key: bytes
 
 
-def make_script(installation: Installation, python: str, paths: Sequence[str], image: str) -> Script:
+def make_script(
+    installation: Installation, python: str, paths: Sequence[str], image: str, program: Program = PROGRAMS[DEFAULT]
+) -> Script:
     """
     The script of *installation*.
 
@@ -145,6 +156,7 @@ def make_script(installation: Installation, python: str, paths: Sequence[str], i
         python: Absolute path of the interpreter.
         paths: Directories of the package and of what it depends on.
         image: Path of the images without their endings.
+        program: What it is to be.
 
     Raises:
         UsageError: The interpreter's path doesn't fit into a first line, or a path can't stand in a script.
@@ -168,7 +180,8 @@ def make_script(installation: Installation, python: str, paths: Sequence[str], i
         "python_text": python,
     }
     shown = {name: ascii(value) for name, value in facts.items()}
-    body = BODY.format(**shown)
+    lines = escape(program, runtime=installation.runtime, settings=installation.settings or TOOLKIT_SETTINGS)
+    body = BODY.format(**shown, module=program.module, escape=lines)
     if "'''" in body:
         raise UsageError("a path holds three quotes in a row, which can't stand in the script")
     key = hashlib.sha256(body.encode()).digest()[:16]

@@ -24,20 +24,21 @@ _IGNORED_BY_CPYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")  # the values of LC_CTYPE that CPython may set, see PEP 538
 
 
-def become(runtime: str, argv: "Sequence[str]", *, own: str, ignored: int = 0) -> "Never":
+def become(runtime: str, argv: "Sequence[str]", *, own: str, ignored: int = 0, relative: bool = False) -> "Never":
     """
     Replace this process by *runtime*.
 
     Args:
-        runtime: Absolute path of the runtime; handed on as argv[0], too.
+        runtime: Path of the runtime; handed on as argv[0], too.
         argv: The words behind the program's name.
         own: Path of the program that engines call, which *runtime* must not be.
         ignored: The signals that were ignored when we were called, bit N-1 for signal N; only the launcher knows.
+        relative: Whether the path may be one from the working directory.
 
     Raises:
         UnavailableError: It can't be executed; signals are then again as they were.
     """
-    _check_place(runtime, own)
+    _check_place(runtime, own, relative)
     _restore_locale()
     dispositions = [
         (number, _signal.signal(number, _signal.SIG_IGN if ignored >> (number - 1) & 1 else _signal.SIG_DFL))
@@ -51,20 +52,19 @@ def become(runtime: str, argv: "Sequence[str]", *, own: str, ignored: int = 0) -
         raise _unavailable(runtime, _cause(runtime, error)) from None
 
 
-def check_runtime(runtime: str, own: str) -> None:
+def check_runtime(runtime: str, own: str, *, relative: bool = False) -> None:
     """Raise what `become` would, as far as that can be told beforehand."""
-    _check_place(runtime, own)
-    if posix.access(runtime, posix.X_OK):
-        return
+    _check_place(runtime, own, relative)
     try:
-        posix.stat(runtime)
+        mode = posix.stat(runtime).st_mode
     except OSError as error:
         raise _unavailable(runtime, _cause(runtime, error)) from None
-    raise _unavailable(runtime, _forbidden(runtime))
+    if mode & 0o170000 != 0o100000 or not posix.access(runtime, posix.X_OK):
+        raise _unavailable(runtime, _forbidden(runtime))
 
 
-def _check_place(runtime: str, own: str) -> None:
-    if runtime[:1] != "/":
+def _check_place(runtime: str, own: str, relative: bool) -> None:
+    if runtime[:1] != "/" and not (relative and "/" in runtime):
         raise _unavailable(runtime, "expected the absolute path of an OCI runtime")
     if _same_file(runtime, own):
         raise _unavailable(runtime, "expected an OCI runtime, found the wrapper that stands in front of it")

@@ -24,17 +24,20 @@ if TYPE_CHECKING:
     from ocihooks.wrapper.plan import Plan
 
 
-def prepare(call: "Call", installation: "Installation", before_refresh: "Callable[[], None]") -> None:
+def prepare(
+    call: "Call", installation: "Installation", before_refresh: "Callable[[], None]", unchanged: int = 0
+) -> None:
     """
     Give the container of *call* its hooks.
 
     Args:
         before_refresh: Called before rules are read from their files, and the library for that imported.
+        unchanged: Checksum of the launcher's data whose sources it found unchanged; 0: it didn't look.
 
     Raises:
         OCIHooksError: The container must not be created; its config.json is as it was.
     """
-    rules = _rules(Cache(installation, environment()), before_refresh)
+    rules = _rules(Cache(installation, environment()), before_refresh, unchanged)
     if rules is None:
         return
     try:
@@ -47,9 +50,9 @@ def prepare(call: "Call", installation: "Installation", before_refresh: "Callabl
         _log_plan(rules.log, call, plan, changed)
 
 
-def _rules(cache: Cache, before_refresh: "Callable[[], None]") -> "RuleSet | None":
+def _rules(cache: Cache, before_refresh: "Callable[[], None]", unchanged: int) -> "RuleSet | None":
     """The rules, from the cache if they are fresh; None while the kill switch is on."""
-    rules, _ = cache.load()
+    rules, _ = cache.load(unchanged)
     if rules is None:
         before_refresh()
         from ocihooks.wrapper.refresh import refresh

@@ -16,7 +16,7 @@ class Installation:
         flavour: Whose command line the runtime has: "runc" or "crun", or "" where that is unknown.
         settings: Path of the settings file; "": the default place, for rootless users their own.
         hooks_dirs: Hooks directories in place of those of the settings; empty: those of the settings.
-        cache_dir: Where compiled rules are kept; "": the default place.
+        cache_dir: Where compiled rules are kept; "": the default place; None: nowhere.
         launched: Whether the launcher starts the script; it then says in the first word which signals were ignored.
     """
 
@@ -31,7 +31,7 @@ class Installation:
         flavour: str = "",
         settings: str = "",
         hooks_dirs: "Sequence[str]" = (),
-        cache_dir: str = "",
+        cache_dir: str | None = "",
         launched: bool = False,
     ) -> None:
         self.name = name

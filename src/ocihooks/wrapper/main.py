@@ -23,8 +23,11 @@ else:
     import _signal  # what signal is made of, without enum
 
 
-IGNORED = "--ignored-signals="
-"""The launcher's word: the signals that were ignored when it was started, as a hexadecimal number."""
+TOLD = "--ignored-signals="
+"""
+The launcher's word: the signals that were ignored when it was started, a colon, and the checksum of its data if it found
+the sources of the compiled rules unchanged, else 0; both as hexadecimal numbers.
+"""
 
 WITHOUT_IMAGE = "--without-image"
 """Our own word: import the package itself."""
@@ -39,29 +42,30 @@ def main(installation: "Installation", load: "Callable[[str], None] | None" = No
     """
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends us as it would end the runtime: without a word
-    words, ignored = _words(installation)
+    words, ignored, unchanged = given_words(installation)
     call = parse(words, installation.flavour)
     try:
         if call.changes_container and not call.refused:
             check_runtime(installation.runtime, installation.script)
-            _prepare(call, installation, load)
+            _prepare(call, installation, load, unchanged)
         become(installation.runtime, words, own=installation.script, ignored=ignored)
     except OCIHooksError as error:
-        _report(error, call, installation)
+        tell(error, call, installation.name)
     posix._exit(1)  # noqa: SLF001  (os._exit is this function)
 
 
-def _words(installation: "Installation") -> tuple[list[str], int]:
-    """The engine's words, and the signals that were ignored as far as the launcher told."""
+def given_words(installation: "Installation") -> tuple[list[str], int, int]:
+    """The engine's words, and what the launcher told: the ignored signals and a checksum, each 0 where unknown."""
     words = sys.argv[1:]
     if words[:1] == [WITHOUT_IMAGE]:
         del words[0]
-    if installation.launched and words and words[0].startswith(IGNORED):
-        return words[1:], int(words[0][len(IGNORED) :], 16)
-    return words, 0
+    if installation.launched and words and words[0].startswith(TOLD):
+        signals, _, checksum = words[0][len(TOLD) :].partition(":")
+        return words[1:], int(signals, 16), int(checksum or "0", 16)
+    return words, 0, 0
 
 
-def _prepare(call: Call, installation: "Installation", load: "Callable[[str], None] | None") -> None:
+def _prepare(call: Call, installation: "Installation", load: "Callable[[str], None] | None", unchanged: int) -> None:
     if call.doubt:
         raise UnavailableError(
             call.doubt,
@@ -70,19 +74,19 @@ def _prepare(call: Call, installation: "Installation", load: "Callable[[str], No
         )
     try:
         if load is not None:
-            _load_more(load)
+            load_more(load)
         from ocihooks.wrapper.create import prepare
 
-        prepare(call, installation, _restart_if_outdated if load else _go_on)
+        prepare(call, installation, restart_if_outdated if load else go_on, unchanged)
     except OCIHooksError:
         raise
     except ImportError as error:
-        raise _foreign_interpreter(error) from error
+        raise foreign_interpreter(error) from error
     except Exception as error:  # whatever it is: one sentence, no traceback, and no container
-        raise _internal(error) from error
+        raise internal_error(error) from error
 
 
-def _load_more(load: "Callable[[str], None]") -> None:
+def load_more(load: "Callable[[str], None]") -> None:
     """Load the modules that a create needs; if the image can't be used, the package is imported."""
     before = set(sys.modules)
     try:
@@ -92,11 +96,11 @@ def _load_more(load: "Callable[[str], None]") -> None:
             del sys.modules[name]
 
 
-def _go_on() -> None:
+def go_on() -> None:
     """There is no image that could be outdated."""
 
 
-def _restart_if_outdated() -> None:
+def restart_if_outdated() -> None:
     """
     Start again without images if the package is of another version than they are, so that the two are never mixed.
 
@@ -111,7 +115,7 @@ def _restart_if_outdated() -> None:
     posix.execv(sys.executable, (sys.executable, "-IS", sys.argv[0], WITHOUT_IMAGE, *sys.argv[1:]))
 
 
-def _foreign_interpreter(error: ImportError) -> OCIHooksError:
+def foreign_interpreter(error: ImportError) -> OCIHooksError:
     """What to do when a library is not there, as after an upgrade of the interpreter."""
     return UnavailableError(
         f"{sys.executable} can't import {error.name}: {error}",
@@ -120,7 +124,7 @@ def _foreign_interpreter(error: ImportError) -> OCIHooksError:
     )
 
 
-def _internal(error: BaseException) -> OCIHooksError:
+def internal_error(error: BaseException) -> OCIHooksError:
     """A fault of our own as one sentence: no traceback ever reaches a container's output."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
@@ -134,14 +138,15 @@ def _internal(error: BaseException) -> OCIHooksError:
     )
 
 
-def _report(error: OCIHooksError, call: Call, installation: "Installation") -> None:
+def tell(error: OCIHooksError, call: Call, name: str) -> None:
+    """Say where the engine looks for it that the program *name* can't go on."""
     told = _not_created(error) if call.changes_container else error
     try:
         from ocihooks.wrapper.report import report
 
-        report(told, call, installation.name)
+        report(told, call, name)
     except Exception:  # noqa: BLE001  (a package that is not whole: the sentence alone)
-        posix.write(2, f"{told.render(installation.name)}\n".encode("utf-8", "backslashreplace"))
+        posix.write(2, f"{told.render(name)}\n".encode("utf-8", "backslashreplace"))
 
 
 def _not_created(error: OCIHooksError) -> OCIHooksError:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import ocihooks.version
 from ocihooks.compiled.compile import compile_rules
+from ocihooks.compiled.skip import checksum_of, texts_of
 from ocihooks.compiled.skip import encode as encode_skip
-from ocihooks.compiled.skip import texts_of
 from ocihooks.compiled.sources import snapshot
 from ocihooks.compiled.store import encode, is_quiet, store
 from ocihooks.document import dumps
@@ -85,12 +85,8 @@ def _sources(settings_file: str, settings: Settings) -> Iterable[str]:
 
 
 def _store(cache: Cache, seen: Snapshot, rules: RuleSet, *, shortcut: bool) -> None:
-    failed = store(cache.file, encode(cache.identity, seen, rules))
-    texts = texts_of(rules) if shortcut else None
-    if texts is not None and not failed:
-        store(cache.skip_file, encode_skip(seen, texts))
-        return
-    try:
-        os.unlink(cache.skip_file)
-    except OSError:  # there is none, or it is stale and says so itself
-        return
+    """Store the rules, and what the launcher asks before it starts Python; either of them alone is of use, too."""
+    data = encode_skip(seen, (shortcut and texts_of(rules)) or ())
+    # The rules come last: a process that is killed on the way leaves a next one that stores all, and clears up.
+    store(cache.skip_file, data)
+    store(cache.file, encode(cache.identity, seen, rules, checksum_of(data)))

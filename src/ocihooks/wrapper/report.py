@@ -75,16 +75,16 @@ def _shortened(text: str, limit_bytes: int) -> str:
 
 
 def _append_to_log(call: "Call", message: str) -> None:
-    path = _log_path(call)
+    path = log_path(call)
     if path is None:
         return
     try:
-        _append(path, _log_line(message, call.log_format))
+        _append(path, log_line("error", message, call.log_format))
     except (OSError, ValueError):
         pass  # a log that can't be written never matters
 
 
-def _log_path(call: "Call") -> str | None:
+def log_path(call: "Call") -> str | None:
     """
     Where the runtime would open its log; None: not in a file.
 
@@ -101,7 +101,7 @@ def _log_path(call: "Call") -> str | None:
     return path
 
 
-def _log_line(message: str, log_format: str) -> bytes:
+def log_line(level: str, message: str, log_format: str) -> bytes:
     """One line as runc's logger writes it; its readers want the level "error" and a time in this form."""
     from _json import encode_basestring_ascii
     from time import gmtime, strftime
@@ -109,8 +109,8 @@ def _log_line(message: str, log_format: str) -> bytes:
     moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
     quoted = encode_basestring_ascii(message)
     if log_format == "json":
-        return f'{{"level":"error","msg":{quoted},"time":"{moment}"}}\n'.encode()
-    return f'time="{moment}" level=error msg={quoted}\n'.encode()
+        return f'{{"level":"{level}","msg":{quoted},"time":"{moment}"}}\n'.encode()
+    return f'time="{moment}" level={level} msg={quoted}\n'.encode()
 
 
 def _append(path: str, line: bytes) -> None:

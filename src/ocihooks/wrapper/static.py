@@ -4,17 +4,17 @@ Static hook files: a hooks object that every container gets, copied as it stands
 The file holds the object itself or an object with a ``hooks`` member.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 from ocihooks.document import check_hooks, parse_document, type_name
 from ocihooks.errors import Diagnostic, DocumentError, quoted, reference_token
 from ocihooks.injection import STAGES
 from ocihooks.trust import Trust, explained, read_trusted
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def read_static_hooks(file: str, trust: Trust) -> dict[str, Any]:
+
+def read_static_hooks(file: str, trust: Trust) -> "dict[str, Any]":
     """
     The hooks object in *file*.
 
@@ -32,7 +32,7 @@ def read_static_hooks(file: str, trust: Trust) -> dict[str, Any]:
     return parse_static_hooks(data, file)
 
 
-def parse_static_hooks(data: bytes, file: str) -> dict[str, Any]:
+def parse_static_hooks(data: bytes, file: str) -> "dict[str, Any]":
     """
     The hooks object in the bytes of a static hook file.
 
@@ -47,6 +47,17 @@ def parse_static_hooks(data: bytes, file: str) -> dict[str, Any]:
             message = f"expected an object, found {type_name(members)}"
             hint = "write an object with a list of hooks for each stage"
             raise DocumentError(message, code="json_type", file=file, pointer=pointer, hint=hint)
+    check_stages(members, file, pointer)
+    return dict(members)
+
+
+def check_stages(members: "dict[str, Any]", file: str, pointer: str) -> None:
+    """
+    Check that a hooks object has known stages only, each an array of hooks.
+
+    Raises:
+        DocumentError: It is something else; has all unknown stages.
+    """
     unknown = [
         Diagnostic(
             f"unknown stage {quoted(name, 80)}",
@@ -61,4 +72,3 @@ def parse_static_hooks(data: bytes, file: str) -> dict[str, Any]:
     if unknown:
         raise DocumentError(problems=unknown)
     check_hooks(members, file, pointer, STAGES)
-    return dict(members)
