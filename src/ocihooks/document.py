@@ -11,8 +11,9 @@ import posix
 import sys
 from _json import encode_basestring_ascii, make_scanner, scanstring
 
-from ocihooks.errors import DocumentError, os_reason, quoted, reference_token
+import ocihooks
 from ocihooks.injection import STAGES
+from ocihooks.reading import read_whole
 from ocihooks.replace import signature
 
 TYPE_CHECKING = False
@@ -69,19 +70,17 @@ def _no_constant(name: str) -> "NoReturn":
     raise ValueError(name)
 
 
-class _Context:
-    """What the C scanner asks its decoder for."""
-
-    strict = True
-    object_hook = None
-    object_pairs_hook = staticmethod(_object)
-    parse_float = JSONNumber
-    parse_int = JSONNumber
-    parse_constant = staticmethod(_no_constant)
-    memo: "dict[str, str]" = {}  # noqa: RUF012  (typing, which has ClassVar, is not imported on the warm path)
-
-
-_context: "Any" = _Context()
+# What the C scanner asks its decoder for, as a types.SimpleNamespace, whose module is not imported on the warm path.
+_namespace: "Any" = type(sys.implementation)
+_context = _namespace(
+    strict=True,
+    object_hook=None,
+    object_pairs_hook=_object,
+    parse_float=JSONNumber,
+    parse_int=JSONNumber,
+    parse_constant=_no_constant,
+    memo={},
+)
 _scan: "Any" = make_scanner(_context)
 
 
@@ -123,7 +122,9 @@ def _parse_into(document: Document, data: bytes) -> None:
     file = document.file
     if len(data) > MAX_BYTES:
         hint = "make it smaller; annotations and environment are the usual cause"
-        raise DocumentError(f"larger than the {MAX_BYTES} bytes that are read", code="too_large", file=file, hint=hint)
+        raise ocihooks.errors.DocumentError(
+            f"larger than the {MAX_BYTES} bytes that are read", code="too_large", file=file, hint=hint
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -179,26 +180,23 @@ def _skip(text: str, at: int) -> int:
 
 def _repeated(file: str, name: str, pointer: str = "") -> "NoReturn":
     hint = "runtimes disagree about which one counts; keep one"
-    raise DocumentError(
-        f"member {quoted(name, 80)} is there more than once",
+    raise ocihooks.errors.DocumentError(
+        f"member {ocihooks.errors.quoted(name, 80)} is there more than once",
         code="repeated_member",
         file=file,
-        pointer=f"{pointer}/{reference_token(name)}",
+        pointer=f"{pointer}/{ocihooks.errors.reference_token(name)}",
         hint=hint,
     )
-
-
-_BRACKETS = b"[{]}"
-_STEPS = bytes.maketrans(_BRACKETS, b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 
 
 def _depth(text: str) -> int:
     """The deepest nesting of brackets outside strings."""
     from itertools import accumulate
 
+    brackets = b"[{]}"
+    others = bytes(byte for byte in range(256) if byte not in brackets)
     outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
-    steps = outside.encode().translate(_STEPS, _NO_BRACKETS)
+    steps = outside.encode().translate(bytes.maketrans(brackets, b"\x01\x01\xff\xff"), others)
     return max(accumulate(memoryview(steps).cast("b")), default=0)
 
 
@@ -206,7 +204,9 @@ def _allow_depth(depth: int, file: str) -> None:
     """Refuse a nesting of *depth* levels, or see to it that this interpreter can read, compare and write it."""
     if depth > MAX_DEPTH:
         hint = "no configuration needs more than some ten levels; look at who wrote it"
-        raise DocumentError(f"nested deeper than {MAX_DEPTH} levels", code="too_deep", file=file, hint=hint)
+        raise ocihooks.errors.DocumentError(
+            f"nested deeper than {MAX_DEPTH} levels", code="too_deep", file=file, hint=hint
+        )
     if depth > _SHALLOW:  # Python 3.11 counts the C scanner's recursion, too, and two frames a level when writing
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 5 * MAX_DEPTH))
 
@@ -283,17 +283,18 @@ def _refuse_variants(members: "dict[str, Any]", names: "tuple[str, ...]", file: 
         for name in members.names:
             if name in names:
                 _repeated(file, name, pointer)
+    known = {name.lower(): name for name in names}
     for name in members:
         folded = name if name.isascii() else name.translate(_LETTERS)
-        for known in names:
-            if name != known and folded.lower() == known.lower():
-                raise DocumentError(
-                    f"member {quoted(name, 80)} differs from {quoted(known)} in letter case only",
-                    code="member_case",
-                    file=file,
-                    pointer=f"{pointer}/{reference_token(name)}",
-                    hint="runc would read it, crun would not; use the spelling of the runtime-spec",
-                )
+        if known.get(folded.lower(), name) != name:
+            raise ocihooks.errors.DocumentError(
+                f"member {ocihooks.errors.quoted(name, 80)} differs from "
+                f"{ocihooks.errors.quoted(known[folded.lower()])} in letter case only",
+                code="member_case",
+                file=file,
+                pointer=f"{pointer}/{ocihooks.errors.reference_token(name)}",
+                hint="runc would read it, crun would not; use the spelling of the runtime-spec",
+            )
 
 
 def _expect(value: "Any", kind: type, file: str, pointer: str) -> "Any":
@@ -302,10 +303,10 @@ def _expect(value: "Any", kind: type, file: str, pointer: str) -> "Any":
     return value
 
 
-def _wrong_type(expected: str, value: object, file: str, pointer: str) -> DocumentError:
+def _wrong_type(expected: str, value: object, file: str, pointer: str) -> "ocihooks.errors.DocumentError":
     hint = 'mend it as config.md of the runtime-spec describes it, and try "ocihooks check" on it'
     found = f"expected {expected}, found {type_name(value)}"
-    return DocumentError(found, code="json_type", file=file, pointer=pointer, hint=hint)
+    return ocihooks.errors.DocumentError(found, code="json_type", file=file, pointer=pointer, hint=hint)
 
 
 def _member(members: "dict[str, Any]", name: str, kind: type, file: str, pointer: str = "") -> "Any":
@@ -316,7 +317,10 @@ def _member(members: "dict[str, Any]", name: str, kind: type, file: str, pointer
 def _args(process: "dict[str, Any]", file: str) -> "tuple[str, ...]":
     _refuse_variants(process, ("args",), file, "/process")
     args = _member(process, "args", list, file, "/process") or []
-    return tuple(_expect(item, str, file, f"/process/args/{index}") for index, item in enumerate(args))
+    for index, item in enumerate(args):
+        if type(item) is not str:
+            _expect(item, str, file, f"/process/args/{index}")
+    return tuple(args)
 
 
 def _annotations(members: "dict[str, Any]", file: str) -> "dict[str, str]":
@@ -324,7 +328,8 @@ def _annotations(members: "dict[str, Any]", file: str) -> "dict[str, str]":
     if isinstance(annotations, Repeated):
         _repeated(file, annotations.names[0], "/annotations")
     for name, value in annotations.items():
-        _expect(value, str, file, f"/annotations/{reference_token(name)}")
+        if type(value) is not str:
+            _expect(value, str, file, f"/annotations/{ocihooks.errors.reference_token(name)}")
     return annotations
 
 
@@ -353,7 +358,7 @@ def _check_hook(hook: "dict[str, Any]", file: str, place: str) -> None:
     _refuse_variants(hook, _HOOK_MEMBERS, file, place)
     if "path" not in hook:
         message, hint = 'missing required member "path"', "a hook names its program with an absolute path"
-        raise DocumentError(message, code="missing_property", file=file, pointer=place, hint=hint)
+        raise ocihooks.errors.DocumentError(message, code="missing_property", file=file, pointer=place, hint=hint)
     _expect(hook["path"], str, file, f"{place}/path")
     for name in ("args", "env"):
         for index, item in enumerate(_member(hook, name, list, file, place) or ()):
@@ -365,7 +370,7 @@ def _check_hook(hook: "dict[str, Any]", file: str, place: str) -> None:
 
 def read_file(path: str) -> "tuple[bytes, Signature]":
     """
-    The bytes of the regular file at *path*, at most one more than `MAX_BYTES`, and which version of it they are.
+    The bytes of the regular file at *path*, and which version of it they are; see `read_whole` for too large ones.
 
     Raises:
         DocumentError: It can't be read.
@@ -378,21 +383,20 @@ def read_file(path: str) -> "tuple[bytes, Signature]":
         status = posix.fstat(fd)
         if status.st_mode & 0o170000 != 0o100000:
             hint = "put a plain file in its place"
-            raise DocumentError("expected a regular file", code="read_failed", file=path, hint=hint)
-        data = b""
-        while chunk := posix.read(fd, MAX_BYTES + 1 - len(data)):
-            data += chunk
-        return data, signature(status)
+            raise ocihooks.errors.DocumentError("expected a regular file", code="read_failed", file=path, hint=hint)
+        return read_whole(fd, status.st_size, MAX_BYTES), signature(status)
     except OSError as error:
         raise _unreadable(path, error) from None
     finally:
         posix.close(fd)
 
 
-def _unreadable(path: str, error: OSError) -> DocumentError:
+def _unreadable(path: str, error: OSError) -> "ocihooks.errors.DocumentError":
     missing = isinstance(error, FileNotFoundError)
     hint = "name the bundle with --bundle DIR" if missing else "run as its owner, or as root"
-    return DocumentError(f"can't be read: {os_reason(error)}", code="read_failed", file=path, hint=hint)
+    return ocihooks.errors.DocumentError(
+        f"can't be read: {ocihooks.errors.os_reason(error)}", code="read_failed", file=path, hint=hint
+    )
 
 
 def with_member(document: Document, name: str, value: object) -> bytes:

@@ -2,13 +2,15 @@
 What can go wrong, as exceptions grouped by what the caller does next, and the diagnostics they carry.
 
 A diagnostic is one finding in one place: ``file: pointer: message`` and a hint that mends it.
-This module is on the wrapper's warm path, so it imports nothing and uses plain classes.
+Modules on the wrapper's warm path write ``ocihooks.errors.DocumentError``, so that none of this is loaded until
+something is wrong.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
 
 ERROR = "error"
 WARNING = "warning"

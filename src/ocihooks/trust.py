@@ -7,7 +7,8 @@ what was checked is what is read.
 
 import posix
 
-from ocihooks.errors import UntrustedError, os_reason, quoted
+import ocihooks
+from ocihooks.reading import read_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,28 +88,22 @@ def read_trusted(path: str, trust: Trust, limit_bytes: int = MAX_FILE_BYTES) -> 
             if _is_dev_null(status):
                 return b""
             hint = "put a plain file in its place"
-            raise UntrustedError("expected a regular file", code="untrusted", file=path, hint=hint)
+            raise ocihooks.errors.UntrustedError("expected a regular file", code="untrusted", file=path, hint=hint)
         fd = posix.open(f"/proc/self/fd/{handle}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY)
     finally:
         posix.close(handle)
     try:
-        return _read_all(fd, path, limit_bytes)
+        data = read_whole(fd, status.st_size, limit_bytes)
     finally:
         posix.close(fd)
+    if len(data) > limit_bytes:
+        message, hint = f"larger than the {limit_bytes} bytes that are read", "look at who wrote so much into it"
+        raise ocihooks.errors.UntrustedError(message, code="too_large", file=path, hint=hint)
+    return data
 
 
 def _is_dev_null(status: posix.stat_result) -> bool:
     return status.st_mode & _TYPE == 0o020000 and status.st_rdev == posix.makedev(1, 3)
-
-
-def _read_all(fd: int, path: str, limit_bytes: int) -> bytes:
-    data = b""
-    while chunk := posix.read(fd, limit_bytes + 1 - len(data)):
-        data += chunk
-        if len(data) > limit_bytes:
-            message, hint = f"larger than the {limit_bytes} bytes that are read", "look at who wrote so much into it"
-            raise UntrustedError(message, code="too_large", file=path, hint=hint)
-    return data
 
 
 def check_trusted(path: str, trust: Trust) -> None:
@@ -121,8 +116,8 @@ def check_trusted(path: str, trust: Trust) -> None:
 def open_trusted(path: str, trust: Trust) -> int:
     """An O_PATH descriptor of *path*, links followed; raises as `read_trusted` does."""
     if not path.startswith("/"):
-        raise UntrustedError(
-            f"expected an absolute path, found {quoted(path, 200)}",
+        raise ocihooks.errors.UntrustedError(
+            f"expected an absolute path, found {ocihooks.errors.quoted(path, 200)}",
             code="untrusted",
             file=path,
             hint="write it from / down",
@@ -140,15 +135,17 @@ def _walk(path: str, trust: Trust) -> int:
             name = names.pop(0)
             following = posix.open(name, posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=current)
             try:
-                _check(following, f"{place}/{name}", path, trust)
-                if posix.fstat(following).st_mode & _TYPE != _LINK:
+                status = _check(following, f"{place}/{name}", path, trust)
+                if status.st_mode & _TYPE != _LINK:
                     current, following = following, current
                     place = f"{place}/{name}"
                     continue
                 links += 1
                 if links > MAX_LINKS:
                     hint = "name the place that they are to lead to"
-                    raise UntrustedError("too many symbolic links", code="untrusted", file=path, hint=hint)
+                    raise ocihooks.errors.UntrustedError(
+                        "too many symbolic links", code="untrusted", file=path, hint=hint
+                    )
                 target = posix.readlink("", dir_fd=following)
                 names = _names(target) + names
             finally:
@@ -171,21 +168,20 @@ def _names(path: str) -> list[str]:
     return [name for name in path.split("/") if name not in ("", ".")]
 
 
-def _check(fd: int, place: str, path: str, trust: Trust) -> None:
+def _check(fd: int, place: str, path: str, trust: Trust) -> posix.stat_result:
     """Raise unless the file, directory or link behind *fd* belongs to somebody trusted and nobody else may write it."""
     status = posix.fstat(fd)
-    where = path if place == path else f"{place} on the way to it" if place != "/" else "the root directory"
-    subject = "it" if place == path else where
     kind = status.st_mode & _TYPE
+    subject = "it" if place == path else "the root directory" if place == "/" else f"{place} on the way to it"
     if status.st_uid not in trust.owners:
-        raise UntrustedError(
+        raise ocihooks.errors.UntrustedError(
             f"not used, since {subject} belongs to user {status.st_uid}",
             code="untrusted",
             file=path,
             hint=f"chown {'-h ' if kind == _LINK else ''}root:root {place}",
         )
     if kind == _LINK or _is_dev_null(status):
-        return
+        return status
     by_group = status.st_mode & 0o020 and status.st_gid not in trust.groups
     by_others = status.st_mode & 0o002
     if (by_group or by_others) and not (kind == _DIRECTORY and status.st_mode & _STICKY):
@@ -193,10 +189,15 @@ def _check(fd: int, place: str, path: str, trust: Trust) -> None:
         hint = f"chmod {'o' if by_others else 'g'}-w {place}"
         if not by_others:
             hint += f", or set trusted-groups = [{status.st_gid}]"
-        raise UntrustedError(f"not used, since {who} may write {subject}", code="untrusted", file=path, hint=hint)
+        raise ocihooks.errors.UntrustedError(
+            f"not used, since {who} may write {subject}", code="untrusted", file=path, hint=hint
+        )
+    return status
 
 
-def explained(path: str, error: OSError) -> UntrustedError:
+def explained(path: str, error: OSError) -> "ocihooks.errors.UntrustedError":
     """*error*, which `read_trusted` or `check_trusted` raised, as one of ours."""
     hint = f"chmod a+r {path}" if isinstance(error, PermissionError) else "look at what is in its place"
-    return UntrustedError(f"can't be read: {os_reason(error)}", code="read_failed", file=path, hint=hint)
+    return ocihooks.errors.UntrustedError(
+        f"can't be read: {ocihooks.errors.os_reason(error)}", code="read_failed", file=path, hint=hint
+    )

@@ -19,22 +19,43 @@ KNOWS: dict[str, set[str]] = {
     "version": set(),
     "diagnostics": set(),
     "spec": {"errors"},
-    "trust": {"errors"},
+    "reading": set(),
+    "trust": {"errors", "reading"},
     "replace": {"errors"},
     "injection": set(),
-    "engines": set(),
+    "engines": {"errors", "places", "replace", "spec", "trust"},
     "places": {"trust"},
     "notjson": {"errors", "spec"},
-    "document": {"errors", "injection", "notjson", "replace"},
+    "document": {"errors", "injection", "notjson", "reading", "replace"},
     "hooksd": {"errors", "spec"},
-    "execution": {"document", "errors", "spec"},
+    "execution": {"document", "errors", "hooksd", "spec"},
+    "records": set(),
+    "supervisor": {"errors", "execution", "injection", "records", "wrapper"},
     "settings": {"errors", "hooksd", "places", "spec", "trust"},
-    "compiled": {"errors", "hooksd", "injection", "settings", "trust", "version"},
+    "compiled": {"errors", "hooksd", "injection", "replace", "settings", "trust", "version"},
     "wrapper": {
         *("", "compiled", "document", "engines", "errors", "execution", "hooksd", "injection", "places"),
-        *("replace", "settings", "spec", "trust", "version"),
+        *("records", "replace", "settings", "spec", "trust", "version"),
     },
-    "install": {"", "errors", "replace", "settings", "trust", "version", "wrapper"},
+    "dropins": {
+        *("compiled", "document", "errors", "execution", "injection", "notjson", "places", "replace", "spec"),
+        *("version", "wrapper"),
+    },
+    "install": {
+        *(
+            "",
+            "dropins",
+            "engines",
+            "errors",
+            "injection",
+            "places",
+            "replace",
+            "settings",
+            "trust",
+            "version",
+            "wrapper",
+        ),
+    },
     "bundle": {"document", "injection", "replace"},
     "testing": {"errors", "spec"},
 }
@@ -43,10 +64,10 @@ KNOWS: dict[str, set[str]] = {
 KNOWS_ALL = "cli"
 """The one room that may import from all others but the test kit."""
 
-THIRD_PARTY = {"re2": {"hooksd"}, "click": {"cli"}, "rich": {"cli"}}
+THIRD_PARTY = {"re2": {"hooksd"}, "_re2": {"hooksd"}, "click": {"cli"}, "rich": {"cli"}}
 """Packages of others, and the rooms that use them."""
 
-DISTRIBUTIONS = {"re2": "google-re2"}
+DISTRIBUTIONS = {"re2": "google-re2", "_re2": "google-re2"}
 """What has to be installed for a package of another name."""
 
 
@@ -59,7 +80,18 @@ def room(module: str) -> str:
 def imports() -> list[tuple[str, str]]:
     """All imports inside the package, those inside functions too, as pairs of modules."""
     graph = grimp.build_graph("ocihooks", exclude_type_checking_imports=True, cache_dir=None)
-    return [(module, other) for module in graph.modules for other in graph.find_modules_directly_imported_by(module)]
+    found = [(module, other) for module in graph.modules for other in graph.find_modules_directly_imported_by(module)]
+    return [(module, "ocihooks.errors" if is_for_errors(module, other) else other) for module, other in found]
+
+
+def is_for_errors(module: str, other: str) -> bool:
+    """Whether *module* imports the root only to reach the errors, which then load when something is wrong."""
+    if other != "ocihooks":
+        return False
+    place = PACKAGE.joinpath(*module.split(".")[1:])
+    source = (place / "__init__.py" if place.is_dir() else place.with_suffix(".py")).read_text(encoding="utf-8")
+    used = re.findall(r"\bocihooks\.(\w+)", re.sub(r"^\s*(from|import) .*", "", source, flags=re.MULTILINE))
+    return "errors" in used and "__path__" not in used and "__file__" not in used
 
 
 def test_every_room_is_listed(imports: list[tuple[str, str]]) -> None:

@@ -23,7 +23,7 @@ from unittest import mock
 import pytest
 
 from ocihooks.compiled.skip import encode
-from ocihooks.compiled.sources import snapshot
+from ocihooks.compiled.snapshot import snapshot
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.install import launcher
 

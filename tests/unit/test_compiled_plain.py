@@ -7,7 +7,8 @@ import random
 import pytest
 from tests.unit.pattern_cases import make_pattern, make_texts
 
-from ocihooks.compiled.plain import ANYTHING, EXACT, PART, PREFIX, RE2, SUFFIX, Search, compile_pattern
+from ocihooks.compiled.plain import compile_pattern
+from ocihooks.compiled.search import ANYTHING, EXACT, PART, PREFIX, RE2, SUFFIX, Search
 from ocihooks.hooksd.patterns import Pattern
 
 FORMS = {

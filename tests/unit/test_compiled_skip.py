@@ -14,7 +14,7 @@ from tests.unit.launcher_programs import Builds, Bundle, Case, answers
 from ocihooks.compiled.compile import compile_rules
 from ocihooks.compiled.ruleset import RuleSet
 from ocihooks.compiled.skip import MAGIC, encode, texts_of
-from ocihooks.compiled.sources import snapshot
+from ocihooks.compiled.snapshot import snapshot
 from ocihooks.errors import Diagnostic
 from ocihooks.hooksd.config import HookConfig, When
 from ocihooks.hooksd.directories import Rule

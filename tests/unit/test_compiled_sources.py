@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ocihooks.compiled.sources import look, snapshot, sources_unchanged, youngest_ns
+from ocihooks.compiled.snapshot import snapshot, youngest_ns
+from ocihooks.compiled.sources import look, sources_unchanged
 
 
 class Place:

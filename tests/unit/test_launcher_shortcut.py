@@ -30,7 +30,7 @@ from tests.unit.shortcut_cases import (
 )
 
 from ocihooks.compiled.skip import encode
-from ocihooks.compiled.sources import snapshot
+from ocihooks.compiled.snapshot import snapshot
 
 builds = launcher_programs.builds
 

@@ -14,16 +14,18 @@ from ocihooks.errors import Diagnostic
 from ocihooks.hooksd.config import When
 from ocihooks.hooksd.directories import Rule
 from ocihooks.hooksd.patterns import Pattern
+from ocihooks.injection import supervision
 from ocihooks.settings import Settings
 
 
 def compile_rules(
-    rules: Iterable[Rule],
+    rules: Sequence[Rule],
     settings: Settings,
     static: Sequence[tuple[str, str]],
     *,
     refused: Iterable[Diagnostic] = (),
     tolerated: Iterable[Diagnostic] = (),
+    records: str = "",
 ) -> RuleSet:
     """
     The compiled form of *rules* under *settings*; those that can't match any container are left out.
@@ -33,15 +35,19 @@ def compile_rules(
         static: Static hook files: (file, JSON text of its hooks object).
         refused: Findings that forbid to create a container.
         tolerated: Findings that the log tells.
+        records: The file for records where the settings name none and a rule is supervised; "": none.
     """
     trust = settings.trust()
+    supervised = any(settings.supervision(rule.name) for rule in rules)
+    records = settings.records or (records if supervised else "")
     kept = [rule for rule in rules if rule.config is not None and _can_match(rule.when)]
     return RuleSet(
-        rules=tuple(_rule(rule, settings) for rule in kept),
+        rules=tuple(_rule(rule, settings, records) for rule in kept),
         needs=tuple(need_of(rule.when) for rule in kept),
         static=tuple(static),
         hooks_dirs=settings.hooks_dirs,
         prepend=settings.position == "prepend",
+        records=records,
         refused=_members(refused),
         sandbox=settings.sandbox,
         default_timeout=settings.default_timeout,
@@ -64,16 +70,25 @@ def _can_match(when: When) -> bool:
     return when.any_of or (when.always is not False and when.has_bind_mounts is not False)
 
 
-def _rule(rule: Rule, settings: Settings) -> tuple[Any, ...]:
+def _rule(rule: Rule, settings: Settings, records: str) -> tuple[Any, ...]:
     hook = rule.hook
+    timeout = settings.default_timeout if hook.timeout is None else hook.timeout
     return (
         rule.name,
         rule.file,
         settings.policy(rule.name),
         rule.stages,
         _when(rule.when),
-        (hook.path, hook.args, hook.env, settings.default_timeout if hook.timeout is None else hook.timeout),
+        (hook.path, hook.args, hook.env, timeout, _supervision(rule, settings, timeout, records)),
     )
+
+
+def _supervision(rule: Rule, settings: Settings, timeout: int | None, records: str) -> tuple[str, ...] | None:
+    """The supervisor's words for the hook of *rule*; None where it is not supervised."""
+    how = settings.supervision(rule.name)
+    if how is None:
+        return None
+    return supervision(timeout=timeout, on_failure=how.on_failure, kill_leftovers=how.kill_leftovers, records=records)
 
 
 def _when(when: When) -> tuple[Any, ...]:

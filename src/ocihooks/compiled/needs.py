@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ocihooks.compiled.plain import RE2, compile_pattern
+from ocihooks.compiled.plain import compile_pattern
+from ocihooks.compiled.search import RE2
 from ocihooks.hooksd.config import When
 
 if TYPE_CHECKING:
-    from ocihooks.compiled.plain import CompiledPattern
+    from ocihooks.compiled.search import CompiledPattern
 
 _QUANTIFIERS = "*?{"
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")

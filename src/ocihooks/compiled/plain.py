@@ -4,22 +4,24 @@ Patterns that are plain text in disguise, as string operations: ``^com\.example\
 Most patterns of rule files are of this kind, and for them the wrapper need not load RE2, which costs more than all
 else that it does. Whatever is not surely plain stays a pattern for RE2.
 
-The compiled forms are pairs ``(kind, text)``, since that is what the cached file holds.
+`ocihooks.compiled.search` has the compiled forms.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    CompiledPattern = tuple[int, str]
+from __future__ import annotations
 
-ANYTHING, EXACT, PREFIX, SUFFIX, PART, RE2 = range(6)
-"""Kinds: found in every text; equals it; begins it; ends it; is a part of it; ask RE2 (*text* is the source)."""
+from typing import TYPE_CHECKING
+
+from ocihooks.compiled.search import ANYTHING, EXACT, PART, PREFIX, RE2, SUFFIX
+
+if TYPE_CHECKING:
+    from ocihooks.compiled.search import CompiledPattern
 
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")
 _ESCAPABLE = frozenset("\\.+*?()|[]{}^$-/_!\"#%&',:;<=>@`~ ")
 """Punctuation stands for itself behind a backslash; letters and digits there mean something else."""
 
 
-def compile_pattern(source: str) -> "CompiledPattern":
+def compile_pattern(source: str) -> CompiledPattern:
     """The cheapest form that answers for every text as RE2 would answer for the pattern *source*."""
     rest = source
     begins = rest.startswith("^")
@@ -65,42 +67,3 @@ def _literal(source: str) -> str | None:
         else:
             letters.append(letter)
     return "".join(letters)
-
-
-class Search:
-    """
-    A compiled pattern that answers as `ocihooks.Pattern` does.
-
-    Attributes:
-        source: Text of the pattern; what the rule file says, for messages.
-    """
-
-    __slots__ = ("_kind", "_text", "source")
-
-    def __init__(self, compiled: "CompiledPattern", source: str) -> None:
-        self._kind, self._text = compiled
-        self.source = source
-
-    def search(self, text: str) -> bool:
-        """
-        Whether the pattern is found in *text*, which holds no lone surrogates.
-
-        Raises:
-            ValueError: *text* is too long to be decided by RE2.
-        """
-        kind = self._kind
-        if kind == EXACT:
-            return text == self._text
-        if kind == PREFIX:
-            return text.startswith(self._text)
-        if kind == SUFFIX:
-            return text.endswith(self._text)
-        if kind == PART:
-            return self._text in text
-        return True if kind == ANYTHING else _re2_search(self._text, text)
-
-
-def _re2_search(source: str, text: str) -> bool:
-    from ocihooks.hooksd.patterns import Pattern
-
-    return Pattern(source).search(text)

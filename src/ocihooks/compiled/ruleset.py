@@ -7,13 +7,13 @@ match are unpacked into objects, the others are never looked at.
 
 from marshal import dumps, loads
 
-from ocihooks.compiled.plain import Search
+from ocihooks.compiled.search import Search
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ocihooks.compiled.plain import CompiledPattern
+    from ocihooks.compiled.search import CompiledPattern
     from ocihooks.hooksd.matching import Container
 
     CompiledRule = tuple[Any, ...]
@@ -38,16 +38,22 @@ def _search(pattern: "tuple[CompiledPattern, str]") -> Search:
 
 
 class CompiledHook:
-    """The hook of a rule; `ocihooks.Hook` documents the attributes."""
+    """
+    The hook of a rule; `ocihooks.Hook` documents the other attributes.
 
-    __slots__ = ("args", "env", "path", "timeout")
+    Attributes:
+        supervision: The supervisor's words for it; None: it is not supervised.
+    """
+
+    __slots__ = ("args", "env", "path", "supervision", "timeout")
 
     def __init__(self, members: "tuple[Any, ...]") -> None:
         self.path: str
         self.args: tuple[str, ...] | None
         self.env: tuple[str, ...] | None
         self.timeout: int | None
-        self.path, self.args, self.env, self.timeout = members
+        self.supervision: tuple[str, ...] | None
+        self.path, self.args, self.env, self.timeout, self.supervision = members
 
 
 class CompiledRuleView:
@@ -82,6 +88,7 @@ class RuleSet:
         static: Static hook files: (file, JSON text of its hooks object).
         hooks_dirs: Hooks directories, by which we know our own entries in a config.json.
         prepend: Put added hooks in front.
+        records: The file that gets a record of what is added; "": none.
         sandbox: Give sandbox containers the hooks of rules.
         default_timeout: Seconds for hooks whose rule sets none; None: no limit.
         log: Log file; None: none.
@@ -97,6 +104,7 @@ class RuleSet:
         "log",
         "needs",
         "prepend",
+        "records",
         "refused",
         "rules",
         "sandbox",
@@ -111,6 +119,7 @@ class RuleSet:
     log: str | None
     needs: tuple[str, ...]
     prepend: bool
+    records: str
     refused: "tuple[tuple[str | None, ...], ...]"
     rules: "tuple[CompiledRule, ...]"
     sandbox: bool

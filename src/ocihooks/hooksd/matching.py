@@ -5,7 +5,7 @@ It works on whatever has the attributes of a rule and imports nothing but the er
 files as well as from compiled rules.
 """
 
-from ocihooks.errors import MatchError, quoted
+import ocihooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def decide(when: "Conditions", container: Container, *, every: bool = False) -> 
     for check, arguments in _checks(when, container):
         try:
             condition = check(*arguments)
-        except MatchError:
+        except ocihooks.errors.MatchError:
             if answer is None:
                 raise
             continue
@@ -177,7 +177,7 @@ def _command(wanted: "Sequence[Searchable]", args: "Sequence[str] | None") -> Co
     if args is None:
         return Condition("commands", sources, None, None, "the configuration has no process")
     if not args:
-        raise MatchError(
+        raise ocihooks.errors.MatchError(
             "process.args is empty, so no command can be compared; expected at least one entry",
             code="no_process_args",
             pointer="/process/args",
@@ -191,7 +191,9 @@ def _search(pattern: "Searchable", text: str, what: str) -> bool:
         return pattern.search(text)
     except ValueError as error:
         code = getattr(error, "code", "bad_pattern")
-        raise MatchError(f"{what} pattern {quoted(pattern.source, 200)}: {error}", code=code) from None
+        raise ocihooks.errors.MatchError(
+            f"{what} pattern {ocihooks.errors.quoted(pattern.source, 200)}: {error}", code=code
+        ) from None
 
 
 class Addition:
@@ -276,8 +278,10 @@ def match(
     for rule in rules:
         try:
             decision = decide(rule.when, container, every=every)
-        except MatchError as error:
-            named = MatchError(f"rule {rule.file}: {error.message}", code=error.code, pointer=error.pointer)
+        except ocihooks.errors.MatchError as error:
+            named = ocihooks.errors.MatchError(
+                f"rule {rule.file}: {error.message}", code=error.code, pointer=error.pointer
+            )
             named.injection = Injection(tuple(additions), tuple(reasons))
             raise named from None
         reasons.append((rule, decision))

@@ -14,9 +14,24 @@ from typing import Any
 
 import ocihooks
 
+ASLEEP = (
+    "ocihooks.errors",
+    "ocihooks.wrapper.failures",
+    "ocihooks.wrapper.refused",
+    "ocihooks.wrapper.report",
+    "ocihooks.hooksd.patterns",
+)
+"""What is rarely needed: unpacked when it is imported."""
+
+EXTENSIONS = {"_json": "_json", "_re2": "re2._re2"}
+"""Modules in C by the name under which the image has them: no directory is searched, no package around them loaded."""
+
 EVERY_CALL = (
     "ocihooks",
     "ocihooks.errors",
+    "ocihooks.wrapper.failures",
+    "ocihooks.wrapper.refused",
+    "ocihooks.wrapper.report",
     "ocihooks.wrapper",
     "ocihooks.wrapper.installation",
     "ocihooks.wrapper.arguments",
@@ -26,7 +41,9 @@ EVERY_CALL = (
 """What every call needs, each module behind those that it imports."""
 
 EVERY_CREATE = (
+    *EXTENSIONS,
     "ocihooks.version",
+    "ocihooks.reading",
     "ocihooks.trust",
     "ocihooks.replace",
     "ocihooks.places",
@@ -34,14 +51,15 @@ EVERY_CREATE = (
     "ocihooks.document",
     "ocihooks.hooksd",
     "ocihooks.hooksd.matching",
+    "ocihooks.hooksd.patterns",
     "ocihooks.engines",
     "ocihooks.engines.mounts",
     "ocihooks.engines.sandbox",
     "ocihooks.compiled",
-    "ocihooks.compiled.plain",
+    "ocihooks.compiled.search",
     "ocihooks.compiled.ruleset",
     "ocihooks.compiled.sources",
-    "ocihooks.compiled.store",
+    "ocihooks.compiled.load",
     "ocihooks.wrapper.usable",
     "ocihooks.wrapper.cache",
     "ocihooks.wrapper.plan",
@@ -59,10 +77,12 @@ def build_image(modules: tuple[str, ...]) -> bytes:
     """
     The bytes of an image: the interpreter's magic number, then a marshalled tuple of the modules.
 
-    Each module is (name, directory of its package or None, code). The script of the installation loads them.
+    Each module is (name, directory of its package or None, code), where the code of those in `ASLEEP` is still
+    marshalled, and a module in C has its file instead. The script of the installation loads them.
     """
-    parts: Any = tuple(_module(name) for name in modules)
-    return importlib.util.MAGIC_NUMBER + marshal.dumps(parts)
+    parts = [_extension(name) if name in EXTENSIONS else _module(name) for name in modules]
+    built: Any = tuple(part for part in parts if part[2])
+    return importlib.util.MAGIC_NUMBER + marshal.dumps(built)
 
 
 def build_start(body: str, file: str, key: bytes) -> bytes:
@@ -71,11 +91,17 @@ def build_start(body: str, file: str, key: bytes) -> bytes:
     return importlib.util.MAGIC_NUMBER + key + marshal.dumps(code)
 
 
+def _extension(name: str) -> tuple[str, None, str]:
+    """A module in C with its file; "" where it is built in."""
+    return name, None, getattr(importlib.import_module(EXTENSIONS[name]), "__file__", "")
+
+
 def _module(name: str) -> tuple[str, str | None, object]:
     file, package = _source(name)
     with open(file, "rb") as stream:
         tree = _ForRunning().visit(ast.parse(stream.read(), file))
-    return name, package, compile(tree, file, "exec", dont_inherit=True, optimize=2)
+    code = compile(tree, file, "exec", dont_inherit=True, optimize=2)
+    return name, package, marshal.dumps(code) if name in ASLEEP else code
 
 
 class _ForRunning(ast.NodeTransformer):

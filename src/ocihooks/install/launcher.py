@@ -13,12 +13,15 @@ from ocihooks.errors import UnavailableError, UsageError, os_reason, quoted
 PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ocihooks-launcher")
 """Where the build puts it."""
 
+DROPINS = f"{PROGRAM}-dropins"
+"""Where it puts the one for programs whose runtime is not known at installation."""
+
 MARK = b"@ocihooks-launcher-settings@\0"
 SETTINGS_BYTES = 8192
 
 
 def is_built() -> bool:
-    """Whether the package was built with the launcher."""
+    """Whether the package was built with the launchers."""
     return os.access(PROGRAM, os.X_OK)
 
 
@@ -27,23 +30,25 @@ def launcher_for(*, runtime: str, python: str, script: str, data: str, name: str
     The launcher's program file with the settings of one installation written into it.
 
     Args:
-        data: Path of the data that says when a create may be skipped; "": never.
+        runtime: "": it is not known; this is another launcher then.
+        data: Path of the wrapper's data; "": there is none.
 
     Raises:
         UnavailableError: The package was built without it.
         UsageError: A path is not absolute or has characters that its messages could not show, or all are too long
             together.
     """
+    file = PROGRAM if runtime else DROPINS
     try:
-        with open(PROGRAM, "rb") as stream:
+        with open(file, "rb") as stream:
             program = stream.read()
     except FileNotFoundError:
         hint = "install a C compiler and build the package again, or use --no-launcher"
-        raise UnavailableError("this package was built without the launcher", file=PROGRAM, hint=hint) from None
+        raise UnavailableError("this package was built without the launcher", file=file, hint=hint) from None
     except OSError as error:
-        raise UnavailableError(f"can't be read: {os_reason(error)}", file=PROGRAM) from None
+        raise UnavailableError(f"can't be read: {os_reason(error)}", file=file) from None
     texts = (runtime, python, script, data, name)
-    for path in (runtime, python, script, data or "/"):
+    for path in (runtime or "/", python, script, data or "/"):
         if not path.startswith("/"):
             raise UsageError(f"{quoted(path, 200)}: expected an absolute path")
     for text in texts:
@@ -54,7 +59,7 @@ def launcher_for(*, runtime: str, python: str, script: str, data: str, name: str
     settings = MARK + b"".join(os.fsencode(text) + b"\0" for text in texts)
     at = program.find(MARK)
     if at < 0 or program.find(MARK, at + 1) >= 0:
-        raise UnavailableError("has no place for settings", file=PROGRAM, hint="build the package again")
+        raise UnavailableError("has no place for settings", file=file, hint="build the package again")
     if len(settings) > SETTINGS_BYTES:
         raise UsageError(f"the paths have {len(settings)} bytes together, more than {SETTINGS_BYTES}")
     return program[:at] + settings + program[at + len(settings) :]

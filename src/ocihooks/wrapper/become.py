@@ -10,13 +10,14 @@ This module is on the wrapper's warm path. It uses posix, since os costs a milli
 
 import posix
 
+import ocihooks
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Sequence
     from typing import Never
 
-    from ocihooks.errors import UnavailableError
 else:
     import _signal  # what signal is made of, without enum
 
@@ -49,7 +50,7 @@ def become(runtime: str, argv: "Sequence[str]", *, own: str, ignored: int = 0, r
     except (OSError, ValueError) as error:
         for number, disposition in dispositions:
             _signal.signal(number, disposition)
-        raise _unavailable(runtime, _cause(runtime, error)) from None
+        raise _refused(runtime, error) from None
 
 
 def check_runtime(runtime: str, own: str, *, relative: bool = False) -> None:
@@ -58,16 +59,16 @@ def check_runtime(runtime: str, own: str, *, relative: bool = False) -> None:
     try:
         mode = posix.stat(runtime).st_mode
     except OSError as error:
-        raise _unavailable(runtime, _cause(runtime, error)) from None
+        raise _refused(runtime, error) from None
     if mode & 0o170000 != 0o100000 or not posix.access(runtime, posix.X_OK):
-        raise _unavailable(runtime, _forbidden(runtime))
+        raise _refused(runtime, PermissionError(13, ""))
 
 
 def _check_place(runtime: str, own: str, relative: bool) -> None:
     if runtime[:1] != "/" and not (relative and "/" in runtime):
-        raise _unavailable(runtime, "expected the absolute path of an OCI runtime")
+        raise _refused(runtime, "expected the absolute path of an OCI runtime")
     if _same_file(runtime, own):
-        raise _unavailable(runtime, "expected an OCI runtime, found the wrapper that stands in front of it")
+        raise _refused(runtime, "expected an OCI runtime, found the wrapper that stands in front of it")
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -105,59 +106,7 @@ def _initial_environment() -> bytes:
     return b"".join(chunks)
 
 
-def _unavailable(runtime: str, cause: str) -> "UnavailableError":
-    from ocihooks.errors import UnavailableError
+def _refused(runtime: str, cause: "str | OSError | ValueError") -> "ocihooks.errors.UnavailableError":
+    from ocihooks.wrapper.refused import refused
 
-    return UnavailableError(
-        cause,
-        code="runtime_unavailable",
-        file=runtime or '""',
-        hint="name an installed OCI runtime: ocihooks install --runtime PATH",
-    )
-
-
-def _cause(runtime: str, error: OSError | ValueError) -> str:
-    """
-    Why *runtime* can't be executed.
-
-    Two usual phrases are avoided: docker and podman take "permission denied" and "no such file or directory" anywhere
-    in a message for a fault of the container's own program, and change the exit status.
-    """
-    import errno
-
-    from ocihooks.errors import os_reason
-
-    if not isinstance(error, OSError):
-        return f"the OCI runtime can't be executed: {error}"
-    if error.errno == errno.ENOENT:
-        return _missing(runtime)
-    if error.errno == errno.EACCES:
-        return _forbidden(runtime)
-    if error.errno == errno.ENOEXEC:
-        return "expected an OCI runtime, found a file that this machine can't execute"
-    return f"the OCI runtime can't be executed: {os_reason(error)}"
-
-
-def _missing(runtime: str) -> str:
-    try:
-        posix.stat(runtime)
-    except OSError:
-        return "the OCI runtime does not exist"
-    return "the OCI runtime needs an interpreter or dynamic loader that does not exist"
-
-
-def _forbidden(runtime: str) -> str:
-    """The cause of EACCES, which has many."""
-    try:
-        mode = posix.stat(runtime).st_mode
-    except OSError:
-        return f"uid {posix.geteuid()} has no access to a directory above the OCI runtime"
-    if mode & 0o170000 == 0o040000:
-        return "expected an OCI runtime, found a directory"
-    if mode & 0o170000 != 0o100000:
-        return "expected an OCI runtime, found something that is no regular file"
-    if not mode & 0o111:
-        return "the OCI runtime is not executable"
-    return (
-        f"uid {posix.geteuid()} may not execute the OCI runtime (its mode, a mount with noexec, or a security module)"
-    )
+    return refused(runtime, cause)

@@ -4,7 +4,7 @@ Where the compiled rules of one installation are, and whether they can be used. 
 
 import posix
 
-from ocihooks.compiled.store import load
+from ocihooks.compiled.load import load
 from ocihooks.places import cache_directory, cache_file, settings_file
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ class Cache:
         self.identity: tuple[Any, ...] = (self.settings_file, self.hooks_dirs, posix.geteuid(), posix.getegid())
 
     def load(self, unchanged: int = 0) -> "tuple[RuleSet | None, str]":
-        """The rules if they are fresh, and why they can be used or not; see `ocihooks.compiled.store.load`."""
+        """The rules if they are fresh, and why they can be used or not; see `ocihooks.compiled.load.load`."""
         if not self.file:
             return None, "no safe place: $XDG_RUNTIME_DIR is not set"
         return load(self.file, self.identity, posix.geteuid(), unchanged)

@@ -5,8 +5,8 @@ It is the engine's or the fully injected one at every instant; on any failure it
 While the compiled rules are fresh, no settings, no rule file and no library is read: this is the wrapper's warm path.
 """
 
+import ocihooks
 from ocihooks.document import read_config, with_member
-from ocihooks.errors import OCIHooksError
 from ocihooks.injection import FILTER_STAGE
 from ocihooks.replace import replace_file
 from ocihooks.wrapper.cache import Cache, environment
@@ -41,13 +41,15 @@ def prepare(
     if rules is None:
         return
     try:
-        plan, changed = inject_rules(call.config_path, rules)
-    except OCIHooksError as error:
+        plan, changed = inject_rules(call.config_path, rules, installation.supervisor)
+    except ocihooks.errors.OCIHooksError as error:
         if rules.log is not None:
             _log(rules.log, call, "error", str(error))
         raise
     if rules.log is not None:
         _log_plan(rules.log, call, plan, changed)
+    if rules.records and changed:
+        _record(rules.records, call, plan)
 
 
 def _rules(cache: Cache, before_refresh: "Callable[[], None]", unchanged: int) -> "RuleSet | None":
@@ -76,10 +78,15 @@ def inject(path: str, settings: "Settings") -> "tuple[Plan, bool]":
     return inject_rules(path, read_rules(settings))
 
 
-def inject_rules(path: str, rules: "RuleSet") -> "tuple[Plan, bool]":
-    """As `inject`, for rules that were read before."""
+def inject_rules(path: str, rules: "RuleSet", supervisor: str = "") -> "tuple[Plan, bool]":
+    """
+    As `inject`, for rules that were read before.
+
+    Args:
+        supervisor: The installed program of that name; "": it is started from the package.
+    """
     config = read_config(path)
-    plan = plan_for(config, rules)
+    plan = plan_for(config, rules, (supervisor,) if supervisor else ())
     if plan.hooks is None and not plan.filters:
         return plan, False
     data = injected(config, plan)
@@ -108,6 +115,14 @@ def filtered(data: bytes, plan: "Plan", file: str) -> bytes:
 
     bundle = os.path.dirname(os.path.abspath(file))
     return run_filters(plan.filters, data, bundle, stage=FILTER_STAGE, default_timeout=plan.default_timeout)
+
+
+def _record(records: str, call: "Call", plan: "Plan") -> None:
+    from ocihooks.records.append import append
+
+    hooks = [{"rule": file, "stage": stage} for stage, file, _ in plan.additions.rules]
+    told = {"container": call.container_id, "bundle": call.bundle, "operation": call.operation, "hooks": hooks}
+    append(records, "injection", told)
 
 
 def _log_plan(log: str, call: "Call", plan: "Plan", changed: bool) -> None:

@@ -16,11 +16,22 @@ class Installation:
         flavour: Whose command line the runtime has: "runc" or "crun", or "" where that is unknown.
         settings: Path of the settings file; "": the default place, for rootless users their own.
         hooks_dirs: Hooks directories in place of those of the settings; empty: those of the settings.
-        cache_dir: Where compiled rules are kept; "": the default place; None: nowhere.
+        cache_dir: Where compiled rules are kept; "": the default place.
+        supervisor: Absolute path of the installed supervisor; "": it is started from the package.
         launched: Whether the launcher starts the script; it then says in the first word which signals were ignored.
     """
 
-    __slots__ = ("cache_dir", "flavour", "hooks_dirs", "launched", "name", "runtime", "script", "settings")
+    __slots__ = (
+        "cache_dir",
+        "flavour",
+        "hooks_dirs",
+        "launched",
+        "name",
+        "runtime",
+        "script",
+        "settings",
+        "supervisor",
+    )
 
     def __init__(
         self,
@@ -31,8 +42,9 @@ class Installation:
         flavour: str = "",
         settings: str = "",
         hooks_dirs: "Sequence[str]" = (),
-        cache_dir: str | None = "",
+        cache_dir: str = "",
         launched: bool = False,
+        supervisor: str = "",
     ) -> None:
         self.name = name
         self.script = script
@@ -42,3 +54,4 @@ class Installation:
         self.hooks_dirs = tuple(hooks_dirs)
         self.cache_dir = cache_dir
         self.launched = launched
+        self.supervisor = supervisor

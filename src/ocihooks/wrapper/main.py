@@ -8,7 +8,7 @@ files is read. This module and what it imports at the top are the wrapper's warm
 import posix
 import sys
 
-from ocihooks.errors import OCIHooksError, UnavailableError, os_reason
+import ocihooks
 from ocihooks.wrapper.arguments import Call, parse
 from ocihooks.wrapper.become import become, check_runtime
 
@@ -25,8 +25,8 @@ else:
 
 TOLD = "--ignored-signals="
 """
-The launcher's word: the signals that were ignored when it was started, a colon, and the checksum of its data if it found
-the sources of the compiled rules unchanged, else 0; both as hexadecimal numbers.
+The launcher's word: the signals that were ignored when it was started, a colon, and the checksum of its data if it
+found the sources of the compiled rules unchanged, else 0; both as hexadecimal numbers.
 """
 
 WITHOUT_IMAGE = "--without-image"
@@ -49,9 +49,19 @@ def main(installation: "Installation", load: "Callable[[str], None] | None" = No
             check_runtime(installation.runtime, installation.script)
             _prepare(call, installation, load, unchanged)
         become(installation.runtime, words, own=installation.script, ignored=ignored)
-    except OCIHooksError as error:
-        tell(error, call, installation.name)
+    except Exception as error:  # noqa: BLE001  (whatever it is: one sentence, no traceback, and no container)
+        fail(error, call, installation.name)
     posix._exit(1)  # noqa: SLF001  (os._exit is this function)
+
+
+def fail(error: Exception, call: Call, name: str) -> None:
+    """Say where the engine looks for it that the program *name* can't go on."""
+    try:
+        from ocihooks.wrapper.failures import tell
+
+        tell(error, call, name)
+    except Exception:  # noqa: BLE001  (a package that is not whole: the sentence alone)
+        posix.write(2, f"{name}: {error}\n".encode("utf-8", "backslashreplace"))
 
 
 def given_words(installation: "Installation") -> tuple[list[str], int, int]:
@@ -67,23 +77,16 @@ def given_words(installation: "Installation") -> tuple[list[str], int, int]:
 
 def _prepare(call: Call, installation: "Installation", load: "Callable[[str], None] | None", unchanged: int) -> None:
     if call.doubt:
-        raise UnavailableError(
+        raise ocihooks.errors.UnavailableError(
             call.doubt,
             code="doubt",
             hint="name the bundle with --bundle DIR before the id; for an option of a newer runtime, update ocihooks",
         )
-    try:
-        if load is not None:
-            load_more(load)
-        from ocihooks.wrapper.create import prepare
+    if load is not None:
+        load_more(load)
+    from ocihooks.wrapper.create import prepare
 
-        prepare(call, installation, restart_if_outdated if load else go_on, unchanged)
-    except OCIHooksError:
-        raise
-    except ImportError as error:
-        raise foreign_interpreter(error) from error
-    except Exception as error:  # whatever it is: one sentence, no traceback, and no container
-        raise internal_error(error) from error
+    prepare(call, installation, restart_if_outdated if load else go_on, unchanged)
 
 
 def load_more(load: "Callable[[str], None]") -> None:
@@ -113,45 +116,3 @@ def restart_if_outdated() -> None:
         if f'"{__version__}"' in stream.read():
             return
     posix.execv(sys.executable, (sys.executable, "-IS", sys.argv[0], WITHOUT_IMAGE, *sys.argv[1:]))
-
-
-def foreign_interpreter(error: ImportError) -> OCIHooksError:
-    """What to do when a library is not there, as after an upgrade of the interpreter."""
-    return UnavailableError(
-        f"{sys.executable} can't import {error.name}: {error}",
-        code="import_failed",
-        hint="if the interpreter was upgraded, install ocihooks for it and run ocihooks install again",
-    )
-
-
-def internal_error(error: BaseException) -> OCIHooksError:
-    """A fault of our own as one sentence: no traceback ever reaches a container's output."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else "unknown place"
-    reason = os_reason(error) if isinstance(error, OSError) else str(error)
-    return OCIHooksError(
-        f"internal error at {where}: {type(error).__name__}: {reason}",
-        code="internal",
-        hint='please report this; "ocihooks disable" lets containers start without hooks meanwhile',
-    )
-
-
-def tell(error: OCIHooksError, call: Call, name: str) -> None:
-    """Say where the engine looks for it that the program *name* can't go on."""
-    told = _not_created(error) if call.changes_container else error
-    try:
-        from ocihooks.wrapper.report import report
-
-        report(told, call, name)
-    except Exception:  # noqa: BLE001  (a package that is not whole: the sentence alone)
-        posix.write(2, f"{told.render(name)}\n".encode("utf-8", "backslashreplace"))
-
-
-def _not_created(error: OCIHooksError) -> OCIHooksError:
-    """*error* with its first sentence saying what became of the container."""
-    first, *others = error.problems
-    first = first.but()
-    first.message = f"{first.message}; container not created"
-    return OCIHooksError(problems=[first, *others])

@@ -4,10 +4,10 @@ Decides what a container's config.json is to gain: the step between reading and 
 On the wrapper's warm path: it works on compiled rules, wherever they come from.
 """
 
+import ocihooks
 from ocihooks.document import parse_document
 from ocihooks.engines.mounts import has_bind_mounts
 from ocihooks.engines.sandbox import is_sandbox
-from ocihooks.errors import WARNING, Diagnostic, RulesError
 from ocihooks.hooksd.matching import Container, Injection, match
 from ocihooks.injection import FILTER_STAGE, Additions, merged
 from ocihooks.trust import Trust
@@ -15,6 +15,7 @@ from ocihooks.wrapper.usable import POLICY_HINT, injectable_problems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ocihooks.compiled.ruleset import CompiledRuleView, RuleSet
@@ -47,7 +48,7 @@ class Plan:
         hooks: "dict[str, Any] | None",
         filters: "tuple[CompiledRuleView, ...]",
         skipped: "tuple[CompiledRuleView, ...]",
-        warnings: "tuple[Diagnostic, ...]",
+        warnings: "tuple[ocihooks.errors.Diagnostic, ...]",
         default_timeout: int | None,
         sandbox: bool,
     ) -> None:
@@ -91,9 +92,12 @@ def make_plan(config: "Config", settings: "Settings") -> Plan:
     return plan_for(config, read_rules(settings))
 
 
-def plan_for(config: "Config", rules: "RuleSet") -> Plan:
+def plan_for(config: "Config", rules: "RuleSet", supervisor: "Sequence[str]" = ()) -> Plan:
     """
     Decide what the container of *config* gets from *rules*.
+
+    Args:
+        supervisor: The words that start the supervisor; empty: those that start it from the package.
 
     Raises:
         RulesError: A rule is invalid, or matches and can't be used, and the policy is to fail.
@@ -103,7 +107,9 @@ def plan_for(config: "Config", rules: "RuleSet") -> Plan:
     sandbox = is_sandbox(config.annotations)
     applies = rules.sandbox or not sandbox
     if applies and rules.refused:
-        raise RulesError(problems=[Diagnostic.from_members(members) for members in rules.refused])
+        raise ocihooks.errors.RulesError(
+            problems=[ocihooks.errors.Diagnostic.from_members(members) for members in rules.refused]
+        )
     candidates = rules.candidates(container) if applies else []
     injection = match(candidates, container, extension_stages=(FILTER_STAGE,))
     skipped, warnings = _unusable(injection, rules)
@@ -113,6 +119,7 @@ def plan_for(config: "Config", rules: "RuleSet") -> Plan:
         static=[parse_document(text.encode(), file).members for file, text in rules.static],
         directories=rules.hooks_dirs,
         prepend=rules.prepend,
+        supervisor=supervisor or _supervisor_of_the_package(kept),
     )
     return Plan(
         injection=injection,
@@ -120,27 +127,41 @@ def plan_for(config: "Config", rules: "RuleSet") -> Plan:
         hooks=merged(config.hooks, additions),
         filters=tuple(a.rule for a in kept if a.extension),
         skipped=tuple(skipped),
-        warnings=(*(Diagnostic.from_members(members) for members in rules.warnings), *warnings),
+        warnings=(*(ocihooks.errors.Diagnostic.from_members(members) for members in rules.warnings), *warnings),
         default_timeout=rules.default_timeout,
         sandbox=sandbox,
     )
 
 
-def _unusable(injection: Injection, rules: "RuleSet") -> "tuple[list[CompiledRuleView], list[Diagnostic]]":
+def _supervisor_of_the_package(additions: "Sequence[Any]") -> tuple[str, ...]:
+    """What starts the supervisor where no wrapper is installed, if *additions* need it."""
+    if all(addition.rule.hook.supervision is None for addition in additions):
+        return ()
+    import os
+    import sys
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.path.realpath(sys.executable), "-IS", os.path.join(package, "supervisor", "start.py")
+
+
+def _unusable(
+    injection: Injection, rules: "RuleSet"
+) -> "tuple[list[CompiledRuleView], list[ocihooks.errors.Diagnostic]]":
     """The matching rules that can't be used, and what is wrong with them; raises where the policy is to fail."""
     skipped: list[CompiledRuleView] = []
-    warnings: list[Diagnostic] = []
-    refused: list[Diagnostic] = []
+    warnings: list[ocihooks.errors.Diagnostic] = []
+    refused: list[ocihooks.errors.Diagnostic] = []
     trust = Trust(rules.trusted_owners, rules.trusted_groups)
+    sound: set[str] = set()
     for rule in {addition.rule.file: addition.rule for addition in injection.additions}.values():
-        problems = injectable_problems(rule, trust)
+        problems = injectable_problems(rule, trust, sound)
         if not problems:
             continue
         if rule.policy == "fail":
             refused += [problem.but(hint=POLICY_HINT) for problem in problems]
         else:
             skipped.append(rule)
-            warnings += [problem.but(severity=WARNING) for problem in problems if rule.policy == "warn"]
+            warnings += [problem.but(severity=ocihooks.errors.WARNING) for problem in problems if rule.policy == "warn"]
     if refused:
-        raise RulesError(problems=refused)
+        raise ocihooks.errors.RulesError(problems=refused)
     return skipped, warnings

@@ -14,9 +14,10 @@ import ocihooks.version
 from ocihooks.compiled.compile import compile_rules
 from ocihooks.compiled.skip import checksum_of, texts_of
 from ocihooks.compiled.skip import encode as encode_skip
-from ocihooks.compiled.sources import snapshot
+from ocihooks.compiled.snapshot import snapshot
 from ocihooks.compiled.store import encode, is_quiet, store
 from ocihooks.document import dumps
+from ocihooks.places import records_file
 from ocihooks.settings import Settings, read_settings
 from ocihooks.wrapper.rules import load_rules
 from ocihooks.wrapper.static import read_static_hooks
@@ -39,7 +40,14 @@ def read_rules(settings: Settings) -> RuleSet:
     trust = settings.trust()
     static = [(file, dumps(read_static_hooks(file, trust))) for file in settings.static_hooks]
     loaded = load_rules(settings)
-    return compile_rules(loaded.rules, settings, static, refused=loaded.refused, tolerated=loaded.tolerated)
+    return compile_rules(
+        loaded.rules,
+        settings,
+        static,
+        refused=loaded.refused,
+        tolerated=loaded.tolerated,
+        records=records_file(os.environ),
+    )
 
 
 def refresh(cache: Cache) -> RuleSet | None:

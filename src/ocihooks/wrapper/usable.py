@@ -4,7 +4,7 @@ Whether the hook of a rule that matches can go into a container. On the wrapper'
 
 import posix
 
-from ocihooks.errors import Diagnostic, UntrustedError, os_reason, quoted
+import ocihooks
 from ocihooks.trust import open_trusted
 
 TYPE_CHECKING = False
@@ -19,7 +19,9 @@ TIMEOUT_MAX = 3600
 """Longest timeout in seconds; the shortest is 1."""
 
 
-def injectable_problems(rule: "Any", trust: "Trust") -> "tuple[Diagnostic, ...]":
+def injectable_problems(
+    rule: "Any", trust: "Trust", sound: "set[str] | None" = None
+) -> "tuple[ocihooks.errors.Diagnostic, ...]":
     """
     What forbids to put the hook of *rule*, which matches, into a container; all of it are errors.
 
@@ -28,43 +30,49 @@ def injectable_problems(rule: "Any", trust: "Trust") -> "tuple[Diagnostic, ...]"
 
     Args:
         rule: Has ``file``, ``hook`` and ``stages`` as `ocihooks.Rule`.
+        sound: Programs that were found sound for other rules a moment ago; this one's is added.
     """
     hook, problems = rule.hook, []
+    sound = set() if sound is None else sound
     if not hook.path.startswith("/"):
-        message = f"expected an absolute path, found {quoted(hook.path, 200)}"
-        problems.append(Diagnostic(message, code="relative_path", file=rule.file, pointer="/hook/path"))
+        message = f"expected an absolute path, found {ocihooks.errors.quoted(hook.path, 200)}"
+        problems.append(ocihooks.errors.Diagnostic(message, code="relative_path", file=rule.file, pointer="/hook/path"))
     if hook.timeout is not None and not 1 <= hook.timeout <= TIMEOUT_MAX:
         message = f"expected 1 to {TIMEOUT_MAX} seconds, found {hook.timeout}"
-        problems.append(Diagnostic(message, code="odd_timeout", file=rule.file, pointer="/hook/timeout"))
-    if not problems and any(stage != "startContainer" for stage in rule.stages):
+        problems.append(
+            ocihooks.errors.Diagnostic(message, code="odd_timeout", file=rule.file, pointer="/hook/timeout")
+        )
+    if not problems and hook.path not in sound and any(stage != "startContainer" for stage in rule.stages):
         problem = program_problem(hook.path, rule.file, trust)
-        return (problem,) if problem else ()
+        if problem:
+            return (problem,)
+        sound.add(hook.path)
     return tuple(problems)
 
 
-def program_problem(program: str, file: str, trust: "Trust") -> Diagnostic | None:
+def program_problem(program: str, file: str, trust: "Trust") -> "ocihooks.errors.Diagnostic | None":
     """Why the *program* that the rule *file* names can't be run on the host; None where it can."""
-    shown = f"program {quoted(program, 200)}"
     try:
         descriptor = open_trusted(program, trust)
     except FileNotFoundError as error:
         hint = "install the program, or mask the rule with an empty file of its name in a later directory"
-        return _about(file, "missing_program", f"{shown}: {os_reason(error)}", hint)
-    except UntrustedError as error:
-        return _about(file, error.code, f"{shown}: {error.message}", error.hint)
+        return _about(file, "missing_program", program, f": {ocihooks.errors.os_reason(error)}", hint)
+    except ocihooks.errors.UntrustedError as error:
+        return _about(file, error.code, program, f": {error.message}", error.hint)
     except (OSError, ValueError) as error:
-        reason = os_reason(error) if isinstance(error, OSError) else "the path holds a NUL character"
-        return _about(file, "unreachable_program", f"{shown}: {reason}")
+        reason = ocihooks.errors.os_reason(error) if isinstance(error, OSError) else "the path holds a NUL character"
+        return _about(file, "unreachable_program", program, f": {reason}")
     try:
         mode = posix.fstat(descriptor).st_mode
     finally:
         posix.close(descriptor)
     if mode & 0o170000 != 0o100000:
-        return _about(file, "odd_program", f"{shown} is no regular file")
+        return _about(file, "odd_program", program, " is no regular file")
     if not posix.access(program, posix.X_OK):
-        return _about(file, "odd_program", f"{shown} is not executable", f"chmod +x {program}")
+        return _about(file, "odd_program", program, " is not executable", f"chmod +x {program}")
     return None
 
 
-def _about(file: str, code: str, message: str, hint: str | None = None) -> Diagnostic:
-    return Diagnostic(message, code=code, file=file, pointer="/hook/path", hint=hint)
+def _about(file: str, code: str, program: str, trouble: str, hint: str | None = None) -> "ocihooks.errors.Diagnostic":
+    message = f"program {ocihooks.errors.quoted(program, 200)}{trouble}"
+    return ocihooks.errors.Diagnostic(message, code=code, file=file, pointer="/hook/path", hint=hint)

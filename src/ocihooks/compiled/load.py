@@ -1,0 +1,80 @@
+"""
+The cached file of compiled rules: loaded only if it is trusted, whole, ours and fresh; anything else only costs time.
+"""
+
+import marshal
+import sys
+from _imp import source_hash
+from time import time_ns
+
+from ocihooks.compiled.ruleset import RuleSet
+from ocihooks.compiled.sources import sources_unchanged
+from ocihooks.trust import Trust, read_trusted
+from ocihooks.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 4\n".encode()
+"""
+Format, version and interpreter; a file with another first line is foreign.
+
+Behind it: the hash of the values' part, its size in eight bytes, that part, and the snapshot of their sources. The
+snapshot is left unread when the launcher has looked at the sources: with many rules that is most of the work.
+"""
+
+MAX_BYTES = 64 << 20
+HASH_KEY = 0x6F6369686F6F6B73
+
+
+def load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int = 0) -> "tuple[RuleSet | None, str]":
+    """
+    The rules in the cached file *path*, and why they can be used or not, for `ocihooks cache show`.
+
+    Args:
+        identity: What else they depend on: settings file, directories, user. Another one's rules are not used.
+        owner: The user id that has to own the file.
+        unchanged: Checksum of the launcher's data whose sources it found unchanged; 0: it didn't look.
+    """
+    try:
+        value, why = _load(path, identity, owner, unchanged)
+        return (RuleSet.from_tuple(value) if why == "fresh" else None), why
+    except Exception as error:  # noqa: BLE001  (whatever is wrong with a cache, the rules are read from their files)
+        return None, f"not usable: {error}"
+
+
+def load_value(path: str, identity: "tuple[Any, ...]", owner: int) -> "tuple[Any, bool]":
+    """As `load`, for what `encode_value` wrote: the value, which may be stale or None, and whether it is fresh."""
+    try:
+        value, why = _load(path, identity, owner, 0)
+        return value, why == "fresh"
+    except Exception:  # noqa: BLE001  (whatever is wrong with a cache, what it holds is read from its sources)
+        return None, False
+
+
+def _load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int) -> "tuple[Any, str]":
+    data = memoryview(read_trusted(path, Trust((0, owner)), MAX_BYTES))
+    start = len(MAGIC)
+    if data[:start] != MAGIC:
+        return None, "written by another version or interpreter"
+    end = start + 16 + int.from_bytes(data[start + 8 : start + 16], "little")
+    body, seen = data[start + 16 : end], data[end:]
+    if source_hash(HASH_KEY, body) != data[start : start + 8]:
+        return None, "damaged"
+    # Only root could have written it, and the hash fits.
+    found, youngest, checksum, seen_hash, value = marshal.loads(body)  # noqa: S302
+    if found != identity:
+        return value, "made for other settings, directories or users"
+    if youngest > time_ns():
+        return value, "a source has a time in the future"
+    told = unchanged != 0 and unchanged == checksum
+    return value, "fresh" if told else _staleness(seen, seen_hash)
+
+
+def _staleness(seen: memoryview, seen_hash: bytes) -> str:
+    """Whether the sources still look as in the snapshot *seen*: "fresh", or why not."""
+    if source_hash(HASH_KEY, seen) != seen_hash:
+        return "damaged"
+    return "fresh" if sources_unchanged(marshal.loads(seen)) else "a source changed"  # noqa: S302
