@@ -15,6 +15,12 @@ SETTINGS_FILE = "/etc/ocihooks/config.toml"
 CACHE_DIR = "/run/ocihooks"
 """Compiled rules; rootless users have theirs below $XDG_RUNTIME_DIR."""
 
+STATE_DIR = "/var/lib/ocihooks"
+"""How to undo changes to engines' configurations; rootless users have theirs below $XDG_STATE_HOME."""
+
+RECORDS_FILE = "/var/log/ocihooks/records.jsonl"
+"""Records, where nobody names another file; rootless users have theirs below their home."""
+
 _HASH_KEY = 0x70616C63
 
 
@@ -39,6 +45,14 @@ def settings_file(environ: "Mapping[str, str]") -> str:
     return own
 
 
+def records_file(environ: "Mapping[str, str]") -> str:
+    """Where records are when nobody says; "" where there is no place for them."""
+    if not is_rootless():
+        return RECORDS_FILE
+    state = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '')}/.local/state"
+    return f"{state.rstrip('/')}/ocihooks/records.jsonl" if state.startswith("/") else ""
+
+
 def cache_directory(environ: "Mapping[str, str]", given: str = "") -> str:
     """
     Where compiled rules are kept; "" where there is no safe place for them.
@@ -52,6 +66,12 @@ def cache_directory(environ: "Mapping[str, str]", given: str = "") -> str:
         return CACHE_DIR
     runtime_directory = environ.get("XDG_RUNTIME_DIR", "")
     return f"{runtime_directory.rstrip('/')}/ocihooks" if runtime_directory.startswith("/") else ""
+
+
+def state_directory(environ: "Mapping[str, str]") -> str:
+    """Where backups and undo records of engines' configurations are kept."""
+    home = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '')}/.local/state"
+    return f"{home.rstrip('/')}/ocihooks" if is_rootless() and home.startswith("/") else STATE_DIR
 
 
 def cache_file(directory: str, *identity: str) -> str:

@@ -6,7 +6,7 @@ One function for all who change files. It imports what the interpreter has loade
 
 import posix
 
-from ocihooks.errors import ReplaceError, os_reason
+import ocihooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ def signature(status: posix.stat_result) -> "Signature":
 
 
 def replace_file(
-    path: str, data: bytes, *, expected: "Signature | None" = None, durable: bool = True, mode: int = 0o644
+    path: str,
+    data: bytes,
+    *,
+    expected: "Signature | None" = None,
+    durable: bool = True,
+    mode: int = 0o644,
+    beside: "str | None" = None,
 ) -> None:
     """
     Replace the content of *path* by *data*, or make the file where there is none.
@@ -36,6 +42,8 @@ def replace_file(
         durable: Reach the disk before returning, so that a power loss leaves the old file or the new one. The
             wrapper goes without for config.json, which no engine reads again after a power loss.
         mode: Permission bits of a new file; those of an existing one are kept.
+        beside: Directory of the same file system for the temporary file; None: that of the file. For directories in
+            which somebody reads every file, whatever its name.
 
     Raises:
         ReplaceError: Nothing was changed, unless the code is ``not_durable``; the error tells why.
@@ -47,7 +55,17 @@ def replace_file(
     except OSError as error:
         raise _refused(path, error) from None
     try:
-        _replace_in(parent, target, path, data, expected=expected, durable=durable, mode=mode)
+        if beside is None:
+            _replace_in(parent, parent, target, path, data, expected=expected, durable=durable, mode=mode)
+            return
+        try:
+            holder = posix.open(beside, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        except OSError as error:
+            raise _refused(beside, error) from None
+        try:
+            _replace_in(parent, holder, target, path, data, expected=expected, durable=durable, mode=mode)
+        finally:
+            _close(holder)
     finally:
         _close(parent)
 
@@ -72,15 +90,24 @@ def _exists(path: str) -> bool:
 
 
 def _replace_in(
-    parent: int, target: str, path: str, data: bytes, *, expected: "Signature | None", durable: bool, mode: int
+    parent: int,
+    holder: int,
+    target: str,
+    path: str,
+    data: bytes,
+    *,
+    expected: "Signature | None",
+    durable: bool,
+    mode: int,
 ) -> None:
+    """Write a temporary file in the directory *holder* and move it into *parent*."""
     name = target.rpartition("/")[2]
     prefix = f".{name}.ocihooks-"
     temporary = f"{prefix}{posix.getpid()}-{posix.urandom(8).hex()}"  # threads and other pid namespaces have their own
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
         old = _old(parent, name, path, expected)
-        fd = posix.open(temporary, flags, 0o600, dir_fd=parent)
+        fd = posix.open(temporary, flags, 0o600, dir_fd=holder)
     except OSError as error:
         raise _refused(path, error) from None
     try:
@@ -91,14 +118,14 @@ def _replace_in(
         finally:
             posix.close(fd)
         _old(parent, name, path, expected)
-        posix.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        posix.rename(temporary, name, src_dir_fd=holder, dst_dir_fd=parent)
     except OSError as error:
-        _unlink(temporary, parent)
+        _unlink(temporary, holder)
         raise _refused(path, error) from None
     except BaseException:
-        _unlink(temporary, parent)
+        _unlink(temporary, holder)
         raise
-    _sweep(parent, prefix)
+    sweep(holder, prefix)
     if durable:
         _sync_directory(parent, path)
 
@@ -109,13 +136,15 @@ def _old(parent: int, name: str, path: str, expected: "Signature | None") -> "po
     except FileNotFoundError:
         if expected is None:
             return None
-        raise ReplaceError("was removed meanwhile", code="changed_meanwhile", file=path, hint="try again") from None
+        raise ocihooks.errors.ReplaceError(
+            "was removed meanwhile", code="changed_meanwhile", file=path, hint="try again"
+        ) from None
     if status.st_mode & 0o170000 != _REGULAR:
-        raise ReplaceError(
+        raise ocihooks.errors.ReplaceError(
             "expected a regular file", code="not_replaced", file=path, hint="move what is there out of the way"
         )
     if expected is not None and signature(status) != expected:
-        raise ReplaceError(
+        raise ocihooks.errors.ReplaceError(
             "was changed by somebody else meanwhile", code="changed_meanwhile", file=path, hint="try again"
         )
     return status
@@ -167,8 +196,8 @@ def _unlink(name: str, parent: int) -> None:
         pass
 
 
-def _sweep(parent: int, prefix: str) -> None:
-    """Remove what killed processes left; their numbers are in the names."""
+def sweep(parent: int, prefix: str) -> None:
+    """Remove what killed processes left in the directory *parent*: *prefix*, their number, a dash, and anything."""
     try:
         names = posix.listdir(parent) if _exists("/proc/self") else []  # without /proc nobody seems to live
     except OSError:  # the next one may do it
@@ -187,11 +216,13 @@ def _sync_directory(parent: int, path: str) -> None:
     except OSError as error:
         if error.errno == errno.EINVAL:  # the file system has no such thing
             return
-        message = f"was replaced, but may be the old one again after a power loss: {os_reason(error)}"
-        raise ReplaceError(message, code="not_durable", file=path, hint="look at the disk, then do it again") from None
+        message = f"was replaced, but may be the old one again after a power loss: {ocihooks.errors.os_reason(error)}"
+        raise ocihooks.errors.ReplaceError(
+            message, code="not_durable", file=path, hint="look at the disk, then do it again"
+        ) from None
 
 
-def _refused(path: str, error: OSError) -> ReplaceError:
+def _refused(path: str, error: OSError) -> "ocihooks.errors.ReplaceError":
     import errno
 
     hints = {
@@ -206,6 +237,9 @@ def _refused(path: str, error: OSError) -> ReplaceError:
         errno.ENOSPC: "free some space",
         errno.EDQUOT: "free some of the quota",
     }
-    return ReplaceError(
-        f"can't be replaced: {os_reason(error)}", code="not_replaced", file=path, hint=hints.get(error.errno or 0)
+    return ocihooks.errors.ReplaceError(
+        f"can't be replaced: {ocihooks.errors.os_reason(error)}",
+        code="not_replaced",
+        file=path,
+        hint=hints.get(error.errno or 0),
     )

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ocihooks.cli.command import Command, Example
+from ocihooks.cli.handlers import state_dir_option, state_dir_path
 from ocihooks.cli.install import RECORD_MEMBERS
 from ocihooks.cli.options import json_option
 from ocihooks.cli.output import columns, write, write_json
@@ -43,7 +44,7 @@ JSON_MEMBERS = {
     json_members=JSON_MEMBERS,
     statuses={
         0: "removed, or with --dry-run: could be removed",
-        1: "refused, since running containers were started through it",
+        1: "refused, since running containers or an engine's configuration need it",
         3: "no such installation, changed by somebody else, or no permission",
     },
 )
@@ -52,24 +53,25 @@ JSON_MEMBERS = {
 @click.option(
     "--force", is_flag=True, help="Go on although containers need it, and leave a link to the runtime in its place."
 )
+@state_dir_option
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @json_option
-def command(prefix: str, name: str, force: bool, dry_run: bool, as_json: bool) -> None:
+def command(state_dir: str | None, dry_run: bool, as_json: bool, **words: Any) -> None:
     """
     Take an installed wrapper away.
 
     Removes the program, its files and the directories that the installation made, if they are empty. Engines call the
     runtime again to stop and delete a container, so while running containers were started through the wrapper this
-    refuses and names them; --force leaves a link to the real runtime in its place. Take the wrapper out of
-    the engine's configuration first.
+    refuses and names them; --force leaves a link to the real runtime in its place. It refuses, too, while an engine is
+    configured to call the wrapper; "ocihooks unconfigure" changes that.
     """
     with environment():
         remove = prepare_uninstall if dry_run else uninstall
-        record, users = remove(prefix, name, force=force)
+        record, users = remove(**words, state_dir=state_dir_path(state_dir))
     if as_json:
-        write_json(as_document(record, users, prefix, dry_run=dry_run))
+        write_json(as_document(record, users, words["prefix"], dry_run=dry_run))
     else:
-        write(as_text(record, users, prefix, dry_run=dry_run))
+        write(as_text(record, users, words["prefix"], dry_run=dry_run))
 
 
 def as_document(record: Record, users: tuple[User, ...], prefix: str, *, dry_run: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ocihooks.engines.records import Records, named_in
 from ocihooks.errors import OCIHooksError, UnavailableError, os_reason
 from ocihooks.install.install import installation, is_unchanged
 from ocihooks.install.record import Record, record_file
@@ -35,12 +36,19 @@ class User:
     container: str
 
 
-def uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, tuple[User, ...]]:
+class StillNamedError(OCIHooksError):
+    """An engine is configured to start the wrapper."""
+
+
+def uninstall(
+    prefix: str, name: str, *, force: bool = False, state_dir: str | None = None
+) -> tuple[Record, tuple[User, ...]]:
     """
     Remove script and record, and the directories that installation made if they are empty.
 
     Args:
         force: Go on although containers need the wrapper, and leave a link to the runtime in its place.
+        state_dir: Where it is remembered which engines were told about the wrapper; None: don't look.
 
     Returns:
         The record of what was installed, and who still needs it (empty unless *force*).
@@ -48,34 +56,51 @@ def uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, t
     Raises:
         UnavailableError: There is no such installation, or the script was changed since.
         InUseError: Containers need it and *force* is not given.
+        StillNamedError: An engine's configuration names it.
     """
-    record, users = prepare_uninstall(prefix, name, force=force)
+    record, users = prepare_uninstall(prefix, name, force=force, state_dir=state_dir)
     _remove(record, prefix, pass_through=bool(users))
     return record, users
 
 
-def prepare_uninstall(prefix: str, name: str, *, force: bool = False) -> tuple[Record, tuple[User, ...]]:
+def prepare_uninstall(
+    prefix: str, name: str, *, force: bool = False, state_dir: str | None = None
+) -> tuple[Record, tuple[User, ...]]:
     """Check whether `uninstall` can go on, and return or raise what it would; removes nothing."""
     record = installation(prefix, name)
     if os.path.lexists(record.script) and not os.path.islink(record.script) and not is_unchanged(record):
         hint = 'look at it; remove it by hand, or write it anew with "ocihooks install"'
         raise UnavailableError("was changed since it was installed", file=record.script, hint=hint)
+    if state_dir is not None:
+        _check_not_named(record.script, state_dir)
     users = tuple(users_of(record.script))
-    if users and not force:
+    if users and not (force and record.runtime):
         raise _in_use(record, users)
     return record, users
 
 
+def _check_not_named(script: str, state_dir: str) -> None:
+    named = named_in(Records(directory=state_dir).all(), script)
+    if named:
+        shown = ", ".join(f"{one.engine} ({one.file})" for one in named)
+        one = named[0]
+        hint = f"take it out first: ocihooks unconfigure {one.engine} --name {one.name} --config {one.file}"
+        raise StillNamedError(f"is named by {shown}", code="still_named", file=script, hint=hint)
+
+
 def _in_use(record: Record, users: tuple[User, ...]) -> InUseError:
+    hint = "stop them first"
+    if record.runtime:
+        hint += ", or use --force, which leaves a link to the runtime in its place"
+    return in_use(record.script, users, hint)
+
+
+def in_use(script: str, users: tuple[User, ...], hint: str) -> InUseError:
+    """The error for a wrapper that running containers need."""
     shown = ", ".join(f"{user.container} ({user.program} {user.pid})" for user in users[:5])
     more = f" and {len(users) - 5} more" if len(users) > 5 else ""
     count = "a running container was" if len(users) == 1 else f"{len(users)} running containers were"
-    return InUseError(
-        f"{count} started through it: {shown}{more}",
-        code="in_use",
-        file=record.script,
-        hint="stop them first, or use --force, which leaves a link to the runtime in its place",
-    )
+    return InUseError(f"{count} started through it: {shown}{more}", code="in_use", file=script, hint=hint)
 
 
 def _remove(record: Record, prefix: str, *, pass_through: bool) -> None:

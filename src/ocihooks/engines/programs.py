@@ -1,0 +1,113 @@
+"""The programs of engines: where they are, which version they have, and how they run at the moment."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ocihooks.errors import UnavailableError, os_reason
+
+_ALSO_IN = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+"""Where programs of root are, whatever PATH the caller has."""
+
+Version = tuple[int, ...]
+
+
+def find_program(name: str, *, also_in: Sequence[str] = ()) -> str | None:
+    """
+    The absolute path of the program *name*, a path or a name; None where there is none that can be executed.
+
+    Args:
+        also_in: Directories that are looked into first.
+    """
+    places = [*also_in, *os.environ.get("PATH", "").split(":"), *_ALSO_IN]
+    found = shutil.which(name, path=":".join(filter(None, places)))
+    return os.path.abspath(found) if found else None
+
+
+def version_of(program: str) -> Version:
+    """The version that *program* tells; empty where it tells none."""
+    try:
+        answer = output_of([program, "--version"])
+    except UnavailableError:
+        return ()
+    found = re.search(r"(?:^|[\sv:])(\d+(?:\.\d+)+)", answer)
+    return tuple(map(int, found[1].split("."))) if found else ()
+
+
+def version_text(version: Version) -> str:
+    """*version* as people write it."""
+    return ".".join(map(str, version))
+
+
+def output_of(command: Sequence[str], *, timeout_s: float = 30, stdin: bytes = b"") -> str:
+    """
+    What *command* prints on standard output.
+
+    Raises:
+        UnavailableError: It can't be started, takes too long or fails; the message is the end of what it said.
+    """
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False)
+    except OSError as error:
+        raise UnavailableError(f"can't be started: {os_reason(error)}", file=command[0]) from None
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"did not end within {timeout_s:g} s", file=command[0]) from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", "replace")
+        last = said.rpartition("\n")[2] if len(said) > 2000 else said.replace("\n", "; ")
+        raise UnavailableError(last or f"ended with status {done.returncode}", file=command[0])
+    return done.stdout.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """
+    A running daemon of an engine.
+
+    Attributes:
+        pid: Its process id.
+        arguments: Its command line behind the program.
+    """
+
+    pid: int
+    arguments: tuple[str, ...]
+
+    def option(self, *names: str) -> str | None:
+        """The value of an option that it was started with; the last one counts, None where there is none."""
+        value = None
+        for index, word in enumerate(self.arguments):
+            name, sign, behind = word.partition("=")
+            if name in names:
+                value = behind if sign else "".join(self.arguments[index + 1 : index + 2])
+        return value
+
+
+def daemons(program: str) -> Iterator[Daemon]:
+    """All running processes of the program of this name."""
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as stream:
+                words = [os.fsdecode(word) for word in stream.read().split(b"\0")[:-1]]
+        except OSError:
+            continue
+        if words and os.path.basename(words[0]) == program:
+            yield Daemon(pid=int(entry), arguments=tuple(words[1:]))
+
+
+def daemons_with(program: str, options: Sequence[str], default: str, file: str) -> tuple[Daemon, ...]:
+    """
+    The running daemons of *program* whose configuration is *file*.
+
+    Args:
+        options: The options by which it is told.
+        default: What it is when nobody tells.
+    """
+    wanted = os.path.realpath(file)
+    return tuple(one for one in daemons(program) if os.path.realpath(one.option(*options) or default) == wanted)

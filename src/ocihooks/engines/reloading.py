@@ -1,0 +1,113 @@
+"""Makes a running engine read its configuration again, and waits until it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+
+from ocihooks.engines.containerd import is_template
+from ocihooks.engines.docker import Docker
+from ocihooks.engines.engine import Engine
+from ocihooks.engines.errors import EngineError
+from ocihooks.engines.programs import Daemon, find_program, output_of
+from ocihooks.errors import UnavailableError, os_reason, quoted
+
+WAIT_S = 30.0
+_STEP_S = 0.1
+
+
+def reload(engine: Engine, file: str, name: str, *, present: bool) -> str:
+    """
+    Make *engine* use its configuration *file* as it is now.
+
+    Args:
+        name: The handler that changed.
+        present: Whether it is to be there now.
+
+    Returns:
+        What was done, as a sentence.
+
+    Raises:
+        UnavailableError: Nobody here can do it.
+        EngineError: The engine did not come up with it in time.
+    """
+    if engine.name == "docker":
+        return _reload_docker(file, name, present=present)
+    if engine.name in ("containerd", "crio"):
+        if is_template(file):
+            hint = "restart the service of k3s or RKE2"
+            raise UnavailableError("the configuration is made anew by k3s or RKE2 when it starts", hint=hint)
+        return _restart(engine.name)
+    return f"{engine.name} reads its configuration at each start, so there is nothing to reload"
+
+
+def _reload_docker(file: str, name: str, *, present: bool) -> str:
+    daemons = Docker().running(file)
+    if not daemons:
+        return "dockerd is not running with this file, and reads it when it starts"
+    for daemon in daemons:
+        try:
+            os.kill(daemon.pid, signal.SIGHUP)
+        except OSError as error:
+            message = f"process {daemon.pid} can't be told to reload: {os_reason(error)}"
+            raise UnavailableError(message, hint="run it as root") from None
+    told = f"dockerd {', '.join(str(daemon.pid) for daemon in daemons)} has read its configuration again"
+    if not present:  # a reload adds handlers, and takes none away
+        return f"{told}; it forgets the handler when it is restarted"
+    for daemon in daemons:
+        _wait("dockerd", partial(_knows, daemon, name))
+    return told
+
+
+def _knows(daemon: Daemon, name: str) -> bool:
+    """Whether dockerd has the handler *name*; without a client, whether it lives."""
+    client = find_program("docker")
+    if not os.path.isdir(f"/proc/{daemon.pid}") or client is None:
+        return os.path.isdir(f"/proc/{daemon.pid}")
+    host = daemon.option("-H", "--host")
+    if host is not None and not host.startswith("unix://"):
+        host = None
+    try:
+        answer = output_of([client, *(["-H", host] if host else []), "info", "--format", "{{json .Runtimes}}"])
+        return name in json.loads(answer)
+    except (UnavailableError, ValueError, TypeError):
+        return False
+
+
+def _restart(unit: str) -> str:
+    systemctl = find_program("systemctl")
+    hint = f"restart {unit} yourself"
+    if systemctl is None:
+        raise UnavailableError("there is no systemctl on this machine", hint=hint)
+    try:
+        output_of([systemctl, "restart", unit], timeout_s=120)
+    except UnavailableError as error:
+        if not _is_active(systemctl, unit):
+            raise _down(unit, error.message) from None
+        raise UnavailableError(f"systemctl restart {unit}: {error.message}", hint=hint) from None
+    _wait(unit, lambda: _is_active(systemctl, unit))
+    return f"{unit} was restarted"
+
+
+def _is_active(systemctl: str, unit: str) -> bool:
+    try:
+        return output_of([systemctl, "is-active", unit]).strip() == "active"
+    except UnavailableError:
+        return False
+
+
+def _wait(what: str, works: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not works():
+        if time.monotonic() > end:
+            raise _down(what, f"it does not work with the new configuration after {WAIT_S:g} s")
+        time.sleep(_STEP_S)
+
+
+def _down(what: str, reason: str) -> EngineError:
+    hint = "the former configuration is back; look at the engine's own log"
+    return EngineError(f"{what} did not come up: {quoted(reason, 500)}", code="engine_down", hint=hint)

@@ -1,0 +1,300 @@
+"""`ocihooks configure`, `unconfigure` and `engines`, with engines that are only pretended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from tests.cli.place import Place, Run
+from tests.unit.engine_places import EnginePlace, make_place
+
+from ocihooks.engines import reloading
+from ocihooks.install.install import Request, install
+
+HANDLER = ["--config", "{DIR}/etc/daemon.json", "--state-dir", "{DIR}/state", "--prefix", "{DIR}/prefix"]
+
+
+@pytest.fixture
+def engines(place: Place, monkeypatch: pytest.MonkeyPatch) -> EnginePlace:
+    """Pretended engines in the place."""
+    place.settings.unlink()
+    place.settings.parent.rmdir()
+    made = make_place(place.root, monkeypatch)
+    made.version("docker", "20.10.24")
+    return made
+
+
+def daemon(engines: EnginePlace, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """A process that looks like the daemon of an engine, and notes its signals."""
+    note = engines.root / "signals"
+    code = (
+        "import signal, sys, time\n"
+        f"signal.signal(signal.SIGHUP, lambda *_: open({str(note)!r}, 'a').write('HUP'))\n"
+        "print('ready', flush=True); time.sleep(1000)"
+    )
+    process = subprocess.Popen(
+        [program, "-I", "-c", code, *arguments], executable=sys.executable, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process of `daemon`."""
+    with process:
+        process.send_signal(signal.SIGKILL)
+
+
+def test_there_and_back(engines: EnginePlace, ocihooks: Run) -> None:
+    """Configuring installs the wrapper and tells what to do next; undoing it leaves nothing."""
+    file = engines.write("daemon.json", '{\n  "debug": true\n}\n')
+    finished = ocihooks("configure", "docker", *HANDLER)
+    assert (finished.status, finished.stderr) == (0, "")
+    backup = next((engines.root / "state/backups").iterdir()).name
+    options = "--config {DIR}/etc/daemon.json --state-dir {DIR}/state --prefix {DIR}/prefix"
+    assert finished.stdout == dedent(f"""\
+        configured docker
+          handler  ocihooks
+          program  {{DIR}}/prefix/bin/ocihooks-runtime (installed with it)
+          base     runc ({{DIR}}/bin/runc)
+          file     {{DIR}}/etc/daemon.json
+          backup   {{DIR}}/state/backups/{backup}
+
+        next
+          take effect  kill -HUP $(pidof dockerd)
+          try it       docker run --rm --runtime=ocihooks IMAGE
+          prove it     ocihooks verify docker {options}
+          undo         ocihooks unconfigure docker {options}
+        """)
+    assert (engines.root / "prefix/bin/ocihooks-runtime").exists()
+    again = ocihooks("configure", "docker", *HANDLER)
+    assert (again.status, again.stdout.splitlines()[0]) == (0, "docker is configured already, nothing to be done")
+    refused = ocihooks("uninstall", "--prefix", "{DIR}/prefix", "--state-dir", "{DIR}/state")
+    assert (refused.status, refused.stdout) == (1, "")
+    assert refused.stderr == dedent("""\
+        ocihooks: {DIR}/prefix/bin/ocihooks-runtime: is named by docker ({DIR}/etc/daemon.json)
+        hint: take it out first: ocihooks unconfigure docker --name ocihooks --config {DIR}/etc/daemon.json
+        """)
+    undone = ocihooks("unconfigure", "docker", *HANDLER)
+    assert (undone.status, undone.stderr) == (0, "")
+    assert undone.stdout == dedent("""\
+        took the wrapper out of docker
+          handler      ocihooks
+          file         {DIR}/etc/daemon.json
+          uninstalled  {DIR}/prefix/bin/ocihooks-runtime
+        """)
+    assert file.read_text() == '{\n  "debug": true\n}\n'
+    assert not (engines.root / "prefix").exists()
+    nothing = ocihooks("unconfigure", "docker", *HANDLER)
+    assert (nothing.status, nothing.stdout) == (0, "docker has no handler ocihooks, nothing to be done\n")
+
+
+def test_dry_run(engines: EnginePlace, ocihooks: Run) -> None:
+    """--dry-run shows the change as a diff that patch understands, and writes nothing."""
+    file = engines.write("daemon.json", "{}\n")
+    finished = ocihooks("configure", "docker", *HANDLER, "--dry-run", "--default")
+    assert finished.status == 0
+    assert finished.stdout.startswith("would configure docker\n  handler  ocihooks (the default)\n")
+    diff = finished.stdout[finished.stdout.index("--- ") :]
+    assert diff == dedent("""\
+        --- {DIR}/etc/daemon.json
+        +++ {DIR}/etc/daemon.json
+        @@ -1 +1,8 @@
+        -{}
+        +{
+        +  "runtimes": {
+        +    "ocihooks": {
+        +      "path": "{DIR}/prefix/bin/ocihooks-runtime"
+        +    }
+        +  },
+        +  "default-runtime": "ocihooks"
+        +}
+        """)
+    assert (file.read_text(), (engines.root / "prefix").exists(), (engines.root / "state").exists()) == (
+        "{}\n",
+        False,
+        False,
+    )
+
+
+def test_wrapper_that_is_there(engines: EnginePlace, ocihooks: Run) -> None:
+    """An installed wrapper in front of the same runtime is used and stays; another runtime gets one of its own."""
+    install(Request(prefix=str(engines.root / "prefix"), runtime=str(engines.root / "bin/crun"), launcher=False))
+    engines.write("daemon.json", '{"runtimes": {"crun": {"path": "{DIR}/bin/crun"}}}')
+    first = ocihooks("configure", "docker", *HANDLER, "--base", "crun", "--json").json()
+    assert (first["program"], first["installed"]) == ("{DIR}/prefix/bin/ocihooks-runtime", False)
+    second = ocihooks("configure", "docker", *HANDLER, "--name", "second", "--json").json()
+    assert (second["program"], second["installed"]) == ("{DIR}/prefix/bin/ocihooks-runtime-runc", True)
+    third = ocihooks("configure", "docker", *HANDLER, "--name", "third", "--base", "second", "--json").json()
+    assert (third["program"], third["installed"]) == (second["program"], False)
+    ocihooks("unconfigure", "docker", *HANDLER, "--name", "second")
+    assert (engines.root / "prefix/bin/ocihooks-runtime-runc").exists()
+    ocihooks("unconfigure", "docker", *HANDLER, "--name", "third")
+    assert not (engines.root / "prefix/bin/ocihooks-runtime-runc").exists()
+    ocihooks("unconfigure", "docker", *HANDLER)
+    assert (engines.root / "prefix/bin/ocihooks-runtime").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        pytest.param(["docker", "--name", "runc"], 2, '--name "runc" is reserved by Docker', id="reserved"),
+        pytest.param(["docker", "--base", "nvidia"], 1, 'there is no handler "nvidia"', id="no-base"),
+        pytest.param(["docker", "--path", "/no/such"], 3, "/no/such: is no program", id="no-program"),
+        pytest.param(["lxc"], 2, "'lxc' is not one of", id="unknown-engine"),
+    ],
+)
+def test_refused(engines: EnginePlace, ocihooks: Run, words: list[str], status: int, message: str) -> None:
+    """What can't be done ends with a sentence, a hint and the status for its kind."""
+    finished = ocihooks("configure", *words, *HANDLER)
+    assert (finished.status, finished.stdout) == (status, "")
+    assert message in finished.stderr
+    assert "\nhint: " in finished.stderr
+    assert engines.files() == {}
+
+
+class TestRunning:
+    """While the daemon runs."""
+
+    def test_reload(self, engines: EnginePlace, ocihooks: Run) -> None:
+        """--reload tells dockerd to reload and waits until it knows the handler; the wrapper stays for it."""
+        engines.program("docker", "echo '{\"ocihooks\": {}}'")
+        process = daemon(engines, "dockerd", "--config-file", f"{engines.etc}/daemon.json")
+        try:
+            finished = ocihooks("configure", "docker", *HANDLER, "--reload")
+            told = f"dockerd {process.pid} has read its configuration again\n"
+            assert (finished.status, told in finished.stdout) == (0, True), finished
+            undone = ocihooks("unconfigure", "docker", *HANDLER, "--reload")
+            assert f"  restart  docker {process.pid}, which knows it until then\n" in undone.stdout
+            assert "  then     ocihooks uninstall --prefix {DIR}/prefix --name ocihooks-runtime\n" in undone.stdout
+            assert (engines.root / "prefix/bin/ocihooks-runtime").exists()
+            assert engines.files() == {}
+        finally:
+            end(process)
+        assert (engines.root / "signals").read_text() == "HUPHUP"
+
+    def test_rolled_back(self, engines: EnginePlace, ocihooks: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If the engine does not take the new configuration, the former one is put back."""
+        assert reloading.WAIT_S == 30
+        monkeypatch.setattr(reloading, "WAIT_S", 0.1)
+        engines.program("docker", "echo '{\"runc\": {}}'")
+        engines.write("daemon.json", "{}\n")
+        process = daemon(engines, "dockerd", f"--config-file={engines.etc}/daemon.json")
+        try:
+            finished = ocihooks("configure", "docker", *HANDLER, "--reload")
+        finally:
+            end(process)
+        assert finished.status == 1
+        assert finished.stderr == dedent("""\
+            ocihooks: dockerd did not come up: "it does not work with the new configuration after 0.1 s"
+            hint: the former configuration is back; look at the engine's own log
+            """)
+        assert engines.files() == {"daemon.json": "{}\n"}
+        assert list((engines.root / "state").rglob("*.json")) == []
+
+    def test_restart(self, engines: EnginePlace, ocihooks: Run) -> None:
+        """containerd is restarted by systemd."""
+        engines.version("containerd", "1.7.2")
+        engines.program("systemctl", f'echo "$@" >> {engines.root}/asked; [ "$1" = restart ] || echo active')
+        words = ["containerd", "--config", "{DIR}/etc/config.toml", *HANDLER[2:]]
+        finished = ocihooks("configure", *words, "--reload")
+        assert (finished.status, "\ncontainerd was restarted\n" in finished.stdout) == (0, True), finished
+        assert (engines.root / "asked").read_text() == "restart containerd\nis-active containerd\n"
+
+    def test_restart_fails(self, engines: EnginePlace, ocihooks: Run) -> None:
+        """If containerd does not come up, the former configuration is put back and it is started with that."""
+        engines.version("containerd", "1.7.2")
+        broken = f"grep -q ocihooks {engines.etc}/config.toml"
+        engines.program("systemctl", f'{broken} && echo "no plugin" >&2 && exit 1; [ "$1" = restart ] || echo active')
+        engines.write("config.toml", "version = 2\n")
+        finished = ocihooks("configure", "containerd", "--config", "{DIR}/etc/config.toml", *HANDLER[2:], "--reload")
+        assert finished.status == 1
+        assert 'ocihooks: containerd did not come up: "no plugin"\n' in finished.stderr
+        assert engines.files() == {"config.toml": "version = 2\n"}
+
+    def test_containers(self, engines: EnginePlace, ocihooks: Run) -> None:
+        """While running containers need the wrapper, it stays; --force leaves a link to the runtime in its place."""
+        words = ["podman", "--config", "{DIR}/etc/containers.conf", *HANDLER[2:]]
+        assert ocihooks("configure", *words, "--base", "runc").status == 0
+        program = f"{engines.root}/prefix/bin/ocihooks-runtime"
+        sleeper = engines.root / "sleeper.py"
+        sleeper.write_text("import time; time.sleep(1000)")
+        conmon = subprocess.Popen(
+            ["conmon", "-I", str(sleeper), "--cid", "0123456789abcdef", "-r", program],
+            executable=sys.executable,
+        )
+        with conmon:
+            try:
+                wait_for(lambda: b"conmon" in Path(f"/proc/{conmon.pid}/cmdline").read_bytes())
+                refused = ocihooks("unconfigure", *words)
+                assert (refused.status, refused.stdout) == (1, "")
+                assert "a running container was started through it: 0123456789ab (conmon" in refused.stderr
+                assert len(engines.files()) == 1
+                forced = ocihooks("unconfigure", *words, "--force")
+                assert (forced.status, engines.files()) == (0, {}), forced
+                assert os.readlink(program) == f"{engines.root}/bin/runc"
+            finally:
+                conmon.kill()
+
+
+def wait_for(there: object) -> None:
+    """Wait until *there* says so."""
+    end_of_time = time.monotonic() + 30
+    while not there():  # type: ignore[operator]
+        assert time.monotonic() < end_of_time
+        time.sleep(0.01)
+
+
+class TestEngines:
+    """What is on this machine."""
+
+    def test_table(self, engines: EnginePlace, ocihooks: Run) -> None:
+        """Every engine has a line with version, configuration and whether hooks need the wrapper."""
+        engines.version("podman", "4.3.1")
+        finished = ocihooks("engines", "--state-dir", "{DIR}/state")
+        lines = {line.split()[0]: line for line in finished.stdout.splitlines()}
+        assert list(lines) == ["engine", "docker", "containerd", "crio", "podman", "buildah"]
+        assert "20.10.24" in lines["docker"]
+        assert "itself, no wrapper needed" in lines["podman"]
+        assert "itself, no wrapper needed" in lines["crio"]
+        assert lines["docker"].split()[-1] == "no"
+
+    def test_configured(self, engines: EnginePlace, ocihooks: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A handler of ours is told, and whether it is the default."""
+        engines.write("containers.conf", "[network]\n")
+        monkeypatch.setenv("CONTAINERS_CONF", f"{engines.etc}/containers.conf")
+        words = ["podman", "--state-dir", "{DIR}/state", "--prefix", "{DIR}/prefix", "--default"]
+        assert ocihooks("configure", *words).status == 0
+        document = ocihooks("engines", "--state-dir", "{DIR}/state", "--json").json()
+        podman = next(engine for engine in document["engines"] if engine["name"] == "podman")
+        ours = [handler for handler in podman["handlers"] if handler["wrapper"]]
+        program = "{DIR}/prefix/bin/ocihooks-runtime"
+        assert ours == [{"name": "ocihooks", "program": program, "default": True, "wrapper": True}]
+        assert podman["files"] == ["{DIR}/etc/containers.conf"]
+        assert podman["reads_hooks_dirs"] is True
+
+    def test_problem(self, engines: EnginePlace, ocihooks: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A configuration that can't be understood is told beside the others, with status 1."""
+        engines.write("containers.conf", "[network\n")
+        monkeypatch.setenv("CONTAINERS_CONF", f"{engines.etc}/containers.conf")
+        finished = ocihooks("engines", "--state-dir", "{DIR}/state")
+        assert finished.status == 1
+        assert "ocihooks: {DIR}/etc/containers.conf: line 1 column 9: not TOML" in finished.stderr
+        assert len(finished.stdout.splitlines()) == 6
+
+
+def test_verify_without_handler(engines: EnginePlace, ocihooks: Run) -> None:
+    """What is not configured can't be proved; the hint says how to configure it."""
+    finished = ocihooks("verify", "docker", *HANDLER)
+    assert (finished.status, finished.stdout) == (1, "")
+    assert finished.stderr == dedent("""\
+        ocihooks: {DIR}/etc/daemon.json: there is no handler "ocihooks"
+        hint: ocihooks configure docker
+        """)

@@ -1,0 +1,214 @@
+"""
+`configure` and `unconfigure` killed, or refused by the system, at every system call that touches a file of theirs.
+
+The engine's files are the old or the new ones, whole, at every instant; the next one repairs and cleans up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from tests.unit.engine_places import CASES, EnginePlace, make_place, read_case, set_up
+
+from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.install.configure import configure
+from ocihooks.install.scene import Target
+from ocihooks.install.unconfigure import unconfigure
+
+ERRORS = {
+    "EIO": "input/output error",
+    "ENOSPC": "no space left on device",
+    "EACCES": "access is not allowed",
+    "EROFS": "read-only file system",
+    "EDQUOT": "disk quota exceeded",
+    "ENOMEM": "cannot allocate memory",
+    "EMFILE": "too many open files",
+}
+"""errno, and the words in which a message tells it."""
+
+WRITING = (
+    *("write", "pwrite64", "mkdir", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "ftruncate"),
+    *("fchmod", "chmod", "fchown", "fsync", "flock", "setxattr"),
+)
+
+PROGRAM = "from ocihooks.cli import main; main()"
+
+SCENES = {"docker": "usual-default", "containerd": "2-version-3"}
+"""One file that changes, and two of which one is new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """
+    An engine and one of the two commands.
+
+    Attributes:
+        place: The machine.
+        target: The handler.
+        command: ``configure`` or ``unconfigure``.
+        before: The engine's files before the command.
+        after: And after it.
+        points: The system calls of the command that write, by name and number.
+    """
+
+    place: EnginePlace
+    target: Target
+    command: str
+    before: dict[str, str]
+    after: dict[str, str]
+
+    def reset(self) -> None:
+        """Make everything as it is before the command."""
+        unconfigure(self.target)
+        if self.command == "unconfigure":
+            configure(self.target)
+        else:
+            shutil.rmtree(self.place.root / "state")
+        assert self.place.files() == self.before
+
+    def run(self, *under: str) -> subprocess.CompletedProcess[str]:
+        """Run the command with the words *under* in front."""
+        words = [self.command, self.target.engine, "--config", str(self.target.file)]
+        words += ["--state-dir", self.target.state_dir]
+        if self.command == "configure":
+            words += ["--path", str(self.target.program), *(["--default"] if self.target.default else [])]
+        python = [sys.executable, "-I", "-c", PROGRAM]
+        return subprocess.run([*under, *python, *words], capture_output=True, text=True, check=False, timeout=60)
+
+    def finish(self) -> None:
+        """Do what the command is for."""
+        if self.command == "configure":
+            configure(self.target)
+        else:
+            unconfigure(self.target)
+
+    def litter(self) -> list[str]:
+        """Files that neither an engine nor we would know."""
+        return [file for file in self.place.files() if "ocihooks-" in file.rpartition("/")[2] or file.startswith(".")]
+
+
+def tracing(expression: str, output: str = "/dev/null") -> tuple[str, ...]:
+    """strace with one expression, also for the programs that are asked for their versions."""
+    return ("strace", "-y", "-s", "0", "-o", output, "-e", expression)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(f"{command}-{engine}", marks=[pytest.mark.slow] if engine != "docker" else [])
+        for engine in SCENES
+        for command in ("configure", "unconfigure")
+    ]
+)
+def scene(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unavailable: Callable[[OCIHooksError], NoReturn],
+) -> Scene:
+    """Each engine and each command."""
+    if shutil.which("strace") is None:
+        unavailable(UnavailableError("strace: not found on PATH", hint="apt-get install strace"))
+    command, _, engine = request.param.partition("-")
+    case = read_case(CASES / engine / SCENES[engine])
+    place = make_place(tmp_path, monkeypatch)
+    target = set_up(place, case)
+    if command == "unconfigure":
+        configure(target)
+        return Scene(place=place, target=target, command=command, before=dict(case.after), after=dict(case.before))
+    return Scene(place=place, target=target, command=command, before=dict(case.before), after=dict(case.after))
+
+
+def writing_calls(scene: Scene) -> list[tuple[str, int, str]]:
+    """The calls of one run that write or make files of the place: name, number among its like, text."""
+    trace = scene.place.root / "trace"
+    scene.reset()
+    assert scene.run(*tracing("trace=file,desc", str(trace))).returncode == 0
+    assert scene.place.files() == scene.after
+    return list(_points(trace.read_text(), str(scene.place.root)))
+
+
+def _points(trace: str, directory: str) -> Iterator[tuple[str, int, str]]:
+    numbers: dict[str, int] = {}
+    for line in trace.splitlines():
+        called = re.match(r"(\w+)\((.*)", line)
+        if called is None:
+            continue
+        name, text = called.groups()
+        numbers[name] = numbers.get(name, 0) + 1
+        if directory in text and (name in WRITING or "O_CREAT" in text):
+            yield name, numbers[name], text
+
+
+def test_killed_while_writing(scene: Scene) -> None:
+    """Killed at any call that writes: each file is the old or the new one, and the next run repairs and cleans up."""
+    seen = set()
+    for name, number, text in writing_calls(scene):
+        scene.reset()
+        killed = scene.run(*tracing(f"inject={name}:signal=KILL:when={number}"))
+        assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (name, number, text, killed)
+        files = scene.place.files()
+        for file, content in files.items():
+            assert file in scene.litter() or content in (scene.before.get(file), scene.after.get(file)), (file, text)
+        seen.add({file: files[file] for file in files if file not in scene.litter()} == scene.after)
+        scene.finish()
+        assert scene.place.files() == scene.after, (name, number, text)
+        if scene.command == "unconfigure":
+            assert scene.place.litter() == []
+    assert seen == {True, False}
+
+
+@pytest.mark.slow
+def test_refused_while_writing(scene: Scene) -> None:
+    """Refused at any call that writes: old files, nothing beside them, and a message that names file and cause."""
+    errors = list(ERRORS)
+    refused = 0
+    for index, (name, number, text) in enumerate(writing_calls(scene)):
+        scene.reset()
+        error = errors[index % len(errors)]
+        call = scene.run(*tracing(f"inject={name}:error={error}:when={number}"))
+        about = (error, name, number, text, call.stderr)
+        assert "Traceback" not in call.stderr, about
+        assert "internal error" not in call.stderr, about
+        assert scene.litter() == [], about
+        if call.returncode == 0:  # what can be done without, such as giving a lock a name
+            assert scene.place.files() == scene.after, about
+            continue
+        refused += 1
+        assert call.stderr.startswith(f"ocihooks: {scene.place.root}"), about
+        assert ERRORS[error] in call.stderr, about
+        if "may be the old one again after a power loss" not in call.stderr:
+            unwanted = {file for file, content in scene.place.files().items() if content != scene.before.get(file)}
+            assert unwanted == set() or scene.place.files() == scene.after, about
+        scene.finish()
+        assert scene.place.files() == scene.after, about
+    assert refused > 5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_full_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full file system the old file stays, nothing is left beside it, and the message says so."""
+    place = make_place(tmp_path, monkeypatch)
+    place.version("docker", "20.10.24")
+    script = (
+        'mount -t tmpfs -o size=64k none "$1" && echo "{}" > "$1/daemon.json" &&'
+        ' { cat /dev/zero > "$1/fill" 2>/dev/null; shift; "$@"; echo $?; cat "$0/daemon.json"; ls -A "$0"; }'
+    )
+    words = ["configure", "docker", "--config", f"{place.etc}/daemon.json", "--path", str(place.wrapper)]
+    words += ["--state-dir", f"{place.root}/state"]
+    python = [sys.executable, "-I", "-c", PROGRAM]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(place.etc), str(place.etc)]
+    call = subprocess.run([*command, *python, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert call.stdout.split() == ["3", "{}", "daemon.json", "fill"], call
+    assert "no space left on device" in call.stderr
+    assert "hint: free some space" in call.stderr
+    assert place.litter() == []

@@ -1,0 +1,132 @@
+"""Many who configure at once lose nothing, and whoever holds the lock and dies or stops is no end of the world."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.unit.engine_places import EnginePlace, make_place
+
+from ocihooks.engines import lock
+from ocihooks.engines.errors import LockedError
+from ocihooks.install.configure import configure
+from ocihooks.install.unconfigure import unconfigure
+
+EDITORS = 16
+
+BEFORE = '{\n  "debug": false,\n  "labels": ["a=b"]\n}\n'
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnginePlace:
+    """A machine with a daemon.json."""
+    place = make_place(tmp_path, monkeypatch)
+    place.write("daemon.json", BEFORE)
+    return place
+
+
+def edit(place: EnginePlace, name: str, rounds: int) -> None:
+    """Add and take out the handler *name*, and leave it in."""
+    target = place.target("docker", name=name)
+    for _ in range(rounds):
+        configure(target)
+        unconfigure(target)
+    configure(target)
+
+
+@pytest.mark.parametrize("edits", [pytest.param(4, id="4"), pytest.param(50, id="50", marks=pytest.mark.slow)])
+def test_editors(place: EnginePlace, edits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen editors at once: every handler is there at the end, and when all are taken out, the file is as before."""
+    monkeypatch.setattr(lock, "WAIT_S", 300.0)  # sixteen on a busy machine may wait for their turn
+    names = [f"editor-{number}" for number in range(EDITORS)]
+    context = multiprocessing.get_context("fork")
+    editors = [context.Process(target=edit, args=(place, name, (edits - 2) // 2)) for name in names]
+    for editor in editors:
+        editor.start()
+    for editor in editors:
+        editor.join()
+    assert [editor.exitcode for editor in editors] == [0] * EDITORS
+    document = json.loads((place.etc / "daemon.json").read_text())
+    assert sorted(document.pop("runtimes")) == sorted(names)
+    assert document == json.loads(BEFORE)
+    for name in names:
+        unconfigure(place.target("docker", name=name))
+    assert place.files() == {"daemon.json": BEFORE}
+    assert place.litter() == []
+
+
+HOLDER = """
+import sys, time
+from ocihooks.engines.lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(1000)
+"""
+
+
+@contextmanager
+def holder(place: EnginePlace) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock."""
+    (place.root / "state").mkdir(exist_ok=True)
+    words = [sys.executable, "-I", "-c", HOLDER, f"{place.root}/state/engines.lock"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_holder_killed(place: EnginePlace) -> None:
+    """Once the holder is dead, the next one goes on at once."""
+    with holder(place) as process:
+        process.kill()
+        process.wait()
+        before = time.monotonic()
+        assert configure(place.target("docker")).changed
+        assert time.monotonic() - before < 1
+
+
+def test_holder_stopped(place: EnginePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder that does not go on is named, with how to look at it; nothing is written."""
+    assert lock.WAIT_S == 10
+    monkeypatch.setattr(lock, "WAIT_S", 0.2)
+    with holder(place) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        with pytest.raises(LockedError) as caught:
+            configure(place.target("docker"))
+    assert caught.value.message.startswith(f"process {process.pid} has been changing an engine's configuration for")
+    assert caught.value.hint == f"look at what it does: ps -f -p {process.pid}"
+    assert caught.value.file == f"{place.root}/state/engines.lock"
+    assert place.files() == {"daemon.json": BEFORE}
+
+
+def test_foreign_editor(place: EnginePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes the file without our lock while we work on it keeps the change, and we start anew."""
+    from ocihooks.install import configure as module
+
+    real = module.write_all
+    foreign = '{\n  "debug": true\n}\n'
+
+    def slow(*arguments: object) -> None:
+        monkeypatch.setattr(module, "write_all", real)
+        place.write("daemon.json", foreign)
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "write_all", slow)
+    configure(place.target("docker"))
+    document = json.loads((place.etc / "daemon.json").read_text())
+    assert document["debug"] is True
+    assert list(document["runtimes"]) == ["ocihooks"]
+    unconfigure(place.target("docker"))
+    assert place.files() == {"daemon.json": foreign}
