@@ -13,8 +13,11 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = "launcher/launcher.c"
-PROGRAM = "src/ocihooks/ocihooks-launcher"
+PROGRAMS = {
+    "src/ocihooks/ocihooks-launcher": "launcher/launcher.c",
+    "src/ocihooks/ocihooks-launcher-dropins": "launcher/dropins.c",
+}
+"""Each program with its source."""
 
 FLAGS = (
     *("-std=c11", "-O2", "-s", "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"),
@@ -26,7 +29,7 @@ LINKING = (("-static",), ())
 
 
 class LauncherBuildHook(BuildHookInterface[Any]):
-    """Compiles launcher.c; the wheel's tag names the platform if that succeeds."""
+    """Compiles the launchers; the wheel's tag names the platform if that succeeds."""
 
     PLUGIN_NAME = "custom"
 
@@ -34,18 +37,19 @@ class LauncherBuildHook(BuildHookInterface[Any]):
         """Compile, and add the program to the wheel; an editable installation finds it beside the sources."""
         if self.target_name != "wheel":
             return
-        program = os.path.join(self.root, PROGRAM)
-        if not self._compile(program):
-            if os.path.exists(program):  # of another build, perhaps from other sources
-                os.unlink(program)
-            return
-        build_data["artifacts"].append(PROGRAM)
+        for name, source in PROGRAMS.items():
+            program = os.path.join(self.root, name)
+            if not self._compile(program, os.path.join(self.root, source)):
+                if os.path.exists(program):  # of another build, perhaps from other sources
+                    os.unlink(program)
+                return
+            build_data["artifacts"].append(name)
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
 
-    def _compile(self, program: str) -> bool:
-        """Make *program*, and say why if that can't be done."""
+    def _compile(self, program: str, source: str) -> bool:
+        """Make *program* from *source*, and say why if that can't be done."""
         compiler = _compiler()
         if not compiler:
             self.app.display_info("ocihooks: no C compiler, so the package gets no launcher; all works without")
@@ -53,7 +57,7 @@ class LauncherBuildHook(BuildHookInterface[Any]):
         temporary = f"{program}.{os.getpid()}"
         said = ""
         for linking in LINKING:
-            command = [*compiler, *FLAGS, *linking, "-o", temporary, os.path.join(self.root, SOURCE)]
+            command = [*compiler, *FLAGS, *linking, "-o", temporary, source]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
             except OSError as error:

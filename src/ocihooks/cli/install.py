@@ -11,7 +11,9 @@ from ocihooks.cli.command import Command, Example
 from ocihooks.cli.options import json_option, settings_option, settings_path
 from ocihooks.cli.output import columns, write, write_json
 from ocihooks.cli.run import environment
+from ocihooks.dropins.toolkit_cache import DEFAULT_FILE as TOOLKIT_SETTINGS
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, Prepared, Request, install, prepare_install
+from ocihooks.install.programs import DEFAULT, PROGRAMS
 from ocihooks.install.record import Record, read_record, record_file
 from ocihooks.places import CACHE_DIR
 
@@ -22,14 +24,19 @@ EXAMPLES = (
         line="ocihooks install --prefix /opt/ocihooks --name ocihooks-audit --hooks-dir /etc/audit/hooks.d",
         meaning="A second wrapper with hooks directories of its own.",
     ),
+    Example(
+        line="ocihooks install --prefix /usr --program oci-add-hooks",
+        meaning="Another of our programs, in place of the one that was there; see oci-add-hooks(8).",
+    ),
 )
 
 RECORD_MEMBERS = {
     "name": "The program's name.",
+    "program": "Which of our programs it is.",
     "script": "Path of the program that engines call: the script, or the launcher in front of it.",
     "script_sha256": "SHA-256 of that program, as hexadecimal digits.",
     "record": "Path of the file that remembers this installation.",
-    "runtime": "Path of the real runtime.",
+    "runtime": 'Path of the real runtime; "" where each call finds it.',
     "flavour": 'Whose command line it has: "runc", "crun", or "" where that is unknown.',
     "settings": 'The settings file; "" means the default place.',
     "hooks_dirs": "Hooks directories in place of those of the settings; empty: those of the settings.",
@@ -61,7 +68,15 @@ JSON_MEMBERS = {
     },
 )
 @click.option("--prefix", metavar="DIR", default=DEFAULT_PREFIX, show_default=True, help="Install below DIR.")
-@click.option("--name", metavar="NAME", default=DEFAULT_NAME, show_default=True, help="Name of the program in DIR/bin.")
+@click.option(
+    "--program",
+    metavar="PROGRAM",
+    type=click.Choice(tuple(PROGRAMS)),
+    default=DEFAULT,
+    show_default=True,
+    help="What to install: the wrapper for rules, or one of the programs that stand in for others of the same name.",
+)
+@click.option("--name", metavar="NAME", help="Name of the program in DIR/bin.", show_default="that of PROGRAM")
 @click.option(
     "--runtime", metavar="PATH", help="The real runtime.", show_default="the first of runc and crun that is on PATH"
 )
@@ -99,10 +114,11 @@ def command(dry_run: bool, as_json: bool, **words: Any) -> None:
     Put the runtime wrapper in front of a runtime.
 
     Writes a small program that engines call in place of runc or crun: it adds the hooks of matching rules to a
-    container's config.json and becomes the real runtime. Doing it again brings an installation up to date. Nothing
-    changes for an engine until its configuration names the program. Interpreter, package, runtime and the place of
-    the program must be writable by root only.
+    container's config.json and becomes the real runtime. With --program it is another one of ours. Doing it again
+    brings an installation up to date. Nothing changes for an engine until its configuration names the program.
+    Interpreter, package, runtime and the place of the program must be writable by root only.
     """
+    words["name"] = words["name"] or words["program"]
     request = Request(settings=words.pop("settings_file"), **words)
     with environment():
         prepared = prepare_install(request)
@@ -140,36 +156,58 @@ def as_text(record: Record, prepared: Prepared, request: Request, *, dry_run: bo
 
 
 def _facts(record: Record, request: Request) -> list[tuple[str, str]]:
-    settings = settings_path(record.settings or None)
-    missing = "" if os.path.exists(settings) else " (not there, so defaults hold)"
     facts = [
         ("program", f"{record.script} ({'launcher' if record.launcher else 'script'})"),
         *(("file", file) for file in record.files),
         ("record", record_file(request.prefix, request.name)),
-        ("runtime", f"{record.runtime} ({record.flavour or 'unknown command line'})"),
-        ("settings", f"{settings}{missing}"),
-        ("rules", ", ".join(record.hooks_dirs) or "the hooks directories of the settings"),
+        *_sources(record),
         ("python", record.python),
     ]
     made = [path for path in record.made_directories if path not in (request.prefix, "/")]
     return [*facts, ("made", ", ".join(made))] if made else facts
 
 
+def _sources(record: Record) -> list[tuple[str, str]]:
+    """Where the program finds its runtime and its hooks."""
+    if record.program == "oci-add-hooks":
+        return [("runtime", "named by each call"), ("hooks", "in the file that each call names")]
+    if record.program == "container-hooks":
+        return []
+    own = record.program == DEFAULT
+    settings = settings_path(record.settings or None) if own else record.settings or TOOLKIT_SETTINGS
+    missing = "" if os.path.exists(settings) else " (not there, so defaults hold)"
+    if not own:
+        return [("settings", f"{settings}{missing}"), ("hooks", "in the file that the settings name")]
+    return [
+        ("runtime", f"{record.runtime} ({record.flavour or 'unknown command line'})"),
+        ("settings", f"{settings}{missing}"),
+        ("rules", ", ".join(record.hooks_dirs) or "the hooks directories of the settings"),
+    ]
+
+
+_WORDS = {
+    DEFAULT: " run --bundle DIR ID",
+    "oci-add-hooks": " --hook-config-path FILE --runtime-path RUNTIME run --bundle DIR ID",
+    "container-hooks-runtime": " run --bundle DIR ID",
+    "container-hooks": " </dev/null",
+}
+"""How to try each program."""
+
+_USES = {
+    "oci-add-hooks": "name it and its two options as a runtime in the engine's configuration; see oci-add-hooks(8)",
+    "container-hooks": "name it as the first hook in the hook file; see container-hooks(8)",
+}
+"""How to use those that are not simply named as the runtime."""
+
+
 def _next_steps(record: Record, request: Request) -> str:
     chosen = [("--prefix", request.prefix, DEFAULT_PREFIX), ("--name", request.name, DEFAULT_NAME)]
     options = "".join(f" {option} {value}" for option, value, default in chosen if value != default)
-    return "\n".join(
-        [
-            "",
-            "next",
-            columns(
-                [
-                    ("try it", f"{record.script} run --bundle DIR ID"),
-                    ("ask before", "ocihooks explain DIR"),
-                    ("use it", f"name {record.script} as the runtime in the engine's configuration"),
-                    ("undo", f"ocihooks uninstall{options}"),
-                ],
-                indent="  ",
-            ),
-        ]
-    )
+    use = f"name {record.script} as the runtime in the engine's configuration"
+    steps = [
+        ("try it", f"{record.script}{_WORDS[record.program]}"),
+        *([("ask before", "ocihooks explain DIR")] if record.program == DEFAULT else []),
+        ("use it", _USES.get(record.program, use)),
+        ("undo", f"ocihooks uninstall{options}"),
+    ]
+    return "\n".join(["", "next", columns(steps, indent="  ")])

@@ -18,12 +18,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import ocihooks
+from ocihooks.dropins.toolkit_cache import DEFAULT_FILE as TOOLKIT_SETTINGS
+from ocihooks.dropins.toolkit_cache import data_file, kept_file
+from ocihooks.dropins.toolkit_settings import read_toolkit_settings
 from ocihooks.errors import ReplaceError, UnavailableError, UntrustedError, UsageError, os_reason, quoted
-from ocihooks.install.image import ENDINGS
 from ocihooks.install.launcher import MARK as LAUNCHER_MARK
 from ocihooks.install.launcher import is_built, launcher_for
+from ocihooks.install.programs import DEFAULT, PROGRAMS, Program
 from ocihooks.install.record import Record, read_record, record_file, sha256
 from ocihooks.install.script import MARK, START, Script, make_script
+from ocihooks.install.supervisor import IMAGE, MODULES, SCRIPT, supervisor_script
 from ocihooks.replace import replace_file
 from ocihooks.settings import read_settings
 from ocihooks.trust import check_trusted, explained, trust_here
@@ -32,7 +36,7 @@ from ocihooks.wrapper.cache import Cache
 from ocihooks.wrapper.installation import Installation
 
 DEFAULT_PREFIX = "/usr/local"
-DEFAULT_NAME = "ocihooks-runtime"
+DEFAULT_NAME = DEFAULT
 RUNTIMES = ("runc", "crun")
 """Looked for in this order where nobody names one."""
 
@@ -44,6 +48,7 @@ class Request:
 
     Attributes:
         prefix: Absolute path; the script goes to ``bin``, the record to ``lib/ocihooks`` below it.
+        program: Which of `PROGRAMS` it is; those that find their runtime and hooks otherwise take no options for that.
         name: File name of the script.
         runtime: Path or name of the real runtime; None: the first of `RUNTIMES` on PATH.
         hooks_dirs: Hooks directories that replace those of the settings; empty: none.
@@ -54,6 +59,7 @@ class Request:
     """
 
     prefix: str = DEFAULT_PREFIX
+    program: str = DEFAULT
     name: str = DEFAULT_NAME
     runtime: str | None = None
     hooks_dirs: tuple[str, ...] = ()
@@ -89,36 +95,42 @@ def prepare_install(request: Request) -> Prepared:
         UntrustedError: Something that root would run could be written by others.
         SettingsError: The settings file is broken.
     """
+    kind = _kind(request)
     _check_words(request)
     python = os.path.realpath(request.python or sys.executable)
     script = os.path.join(request.prefix, "bin", request.name)
-    launched = is_built() if request.launcher is None else request.launcher
-    runtime = find_runtime(request.runtime)
+    launched = request.launcher if request.launcher is not None else "launcher" in kind.options and is_built()
+    runtime = find_runtime(request.runtime) if kind.has_fixed_runtime else ""
     _check_not_itself(runtime, script)
     paths = package_paths()
-    for path in (python, runtime, *_library(python)):
+    for path in (python, *([runtime] if runtime else []), *_library(python)):
         _check(path)
     for path in _code(paths):
         if os.path.lexists(path):  # pip may just be taking something away
             _check(path)
-    if request.settings:
+    if request.settings and kind.name == DEFAULT:
         read_settings(request.settings)
+    elif "settings" in kind.options and kind.name != DEFAULT:
+        read_toolkit_settings(request.settings or TOOLKIT_SETTINGS)
+    own = os.path.join(request.prefix, "lib", "ocihooks", request.name)
+    supervised = (f"{own}{SCRIPT}", f"{own}{IMAGE}") if kind.name == DEFAULT else ()
     installation = Installation(
         name=request.name,
         script=script,
         runtime=runtime,
-        flavour=flavour_of(runtime),
+        flavour=flavour_of(runtime) if runtime else "",
         settings=request.settings or "",
         hooks_dirs=request.hooks_dirs,
         cache_dir=request.cache_dir or "",
         launched=launched,
+        supervisor=supervised[0] if supervised else "",
     )
-    own = os.path.join(request.prefix, "lib", "ocihooks", request.name)
-    script_made = make_script(installation, python, paths, own)
-    program = _launcher(installation, python, f"{own}.py") if launched else None
+    script_made = make_script(installation, python, paths, own, kind)
+    program = _launcher(installation, python, f"{own}.py", kind) if launched else None
     _check_place(script, request, runtime)
     record = Record(
         name=request.name,
+        program=kind.name,
         script=script,
         script_sha256=sha256(program or script_made.text.encode()),
         runtime=runtime,
@@ -129,18 +141,25 @@ def prepare_install(request: Request) -> Prepared:
         version=__version__,
         cache_dir=installation.cache_dir,
         launcher=launched,
-        files=(*([f"{own}.py"] if launched else []), *(f"{own}{ending}" for ending in (START, *ENDINGS))),
+        files=(
+            *([f"{own}.py"] if launched else []),
+            *supervised,
+            *(f"{own}{ending}" for ending in (START, *kind.images)),
+        ),
         made_directories=_missing_directories(request),
     )
     return Prepared(record=record, script=script_made, program=program)
 
 
-def _launcher(installation: Installation, python: str, script: str) -> bytes:
+def _launcher(installation: Installation, python: str, script: str, kind: Program) -> bytes:
+    data = Cache(installation, {}).skip_file
+    if not kind.has_fixed_runtime:
+        data = data_file(kept_file(installation, {})) if "settings" in kind.options else ""
     return launcher_for(
         runtime=installation.runtime,
         python=python,
         script=script,
-        data=Cache(installation, {}).skip_file,
+        data=data,
         name=installation.name,
     )
 
@@ -161,6 +180,7 @@ def install(request: Request) -> Record:
     if before is not None:
         record = Record.from_json(record.to_json() | {"made_directories": before.made_directories})
     _write_images(record, prepared.script)
+    _write_supervisor(record)
     script = prepared.script.text.encode()
     if prepared.program is not None:
         replace_file(record.files[0], script)
@@ -172,11 +192,22 @@ def install(request: Request) -> Record:
 
 def _write_images(record: Record, script: Script) -> None:
     """Compile the script's body and the modules of the warm path by the interpreter that is going to load them."""
-    start = record.files[-len(ENDINGS) - 1]
+    endings = PROGRAMS[record.program].images
+    start = record.files[-len(endings) - 1]
     replace_file(start, _compiled(record.python, f"build_start({script.body!r}, {record.script!r}, {script.key!r})"))
-    images = record.files[-len(ENDINGS) :]
-    for image, modules in zip(images, ENDINGS.values(), strict=True):
+    images = record.files[-len(endings) :]
+    for image, modules in zip(images, endings.values(), strict=True):
         replace_file(image, _compiled(record.python, f"build_image({modules!r})"))
+
+
+def _write_supervisor(record: Record) -> None:
+    """The supervisor, if it is among the files of *record*; its image first, since running containers may start it."""
+    found = {ending: file for file in record.files for ending in (SCRIPT, IMAGE) if file.endswith(ending)}
+    if not found:
+        return
+    replace_file(found[IMAGE], _compiled(record.python, f"build_image({MODULES!r})"))
+    text = supervisor_script(record.python, package_paths(), found[IMAGE], MARK)
+    replace_file(found[SCRIPT], text.encode(), mode=0o755)
 
 
 def _compiled(python: str, call: str) -> bytes:
@@ -210,6 +241,26 @@ def _write_program(script: str, data: bytes) -> None:
             raise ReplaceError(f"can't be replaced: {os_reason(error)}", file=script) from None
     else:
         replace_file(script, data, mode=0o755)
+
+
+def _kind(request: Request) -> Program:
+    """What is to be installed; options that mean nothing to it are refused."""
+    program = PROGRAMS.get(request.program)
+    if program is None:
+        raise UsageError(f"--program {quoted(request.program, 80)}: expected one of {', '.join(PROGRAMS)}")
+    for attribute, option in _OPTIONS.items():
+        if getattr(request, attribute) and attribute not in program.options:
+            raise UsageError(f"{option} means nothing to {program.name}", hint=program.instead)
+    return program
+
+
+_OPTIONS = {
+    "runtime": "--runtime",
+    "hooks_dirs": "--hooks-dir",
+    "settings": "--settings",
+    "cache_dir": "--cache-dir",
+    "launcher": "--launcher",
+}
 
 
 def _check_words(request: Request) -> None:
@@ -261,7 +312,7 @@ def flavour_of(runtime: str) -> str:
 
 
 def _check_not_itself(runtime: str, script: str) -> None:
-    if not os.path.islink(script) and os.path.exists(script) and os.path.samefile(runtime, script):
+    if runtime and not os.path.islink(script) and os.path.exists(script) and os.path.samefile(runtime, script):
         hint = "name the real runtime with --runtime PATH, or another --name"
         raise UsageError(f"--runtime {quoted(runtime, 200)} is the wrapper itself", hint=hint)
 

@@ -19,9 +19,10 @@ class Record:
 
     Attributes:
         name: The program's name.
+        program: Which of our programs it is.
         script: Absolute path of the program that engines call: the script, or the launcher in front of it.
         script_sha256: Hash of that program as it was written.
-        runtime: The real runtime.
+        runtime: The real runtime; "" where it is known at each call only.
         flavour: "runc", "crun" or "" (unknown).
         settings: The settings file; "" means the default place.
         hooks_dirs: Hooks directories that replace those of the settings; empty: none.
@@ -34,6 +35,7 @@ class Record:
     """
 
     name: str
+    program: str
     script: str
     script_sha256: str
     runtime: str

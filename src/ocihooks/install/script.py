@@ -40,7 +40,7 @@ try:
     from marshal import loads
 
     fd = posix.open({start}, posix.O_RDONLY | posix.O_CLOEXEC)
-    data = posix.read(fd, 1 << 20)
+    data = posix.read(fd, 65536)
     posix.close(fd)
     if data[:20] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER + {key}:
         raise ImportError
@@ -57,17 +57,38 @@ import posix
 
 gc.disable()  # There is little to collect in a few milliseconds.
 sys.path += {paths}
+asleep = {{}}
+
+
+def find(name, path=None, target=None):
+    form, spec = asleep.get(name), sys.modules["_frozen_importlib"].ModuleSpec
+    if type(form) is str:
+        return spec(name, sys.modules["_frozen_importlib_external"].ExtensionFileLoader(name, form), origin=form)
+    return spec(name, finder) if form else None
+
+
+def wake(module):
+    from marshal import loads
+
+    exec(loads(asleep.pop(module.__name__)), module.__dict__)
+
+
+finder = type(sys.implementation)(find_spec=find, create_module=lambda spec: None, exec_module=wake)
+sys.meta_path.insert(0, finder)
 
 
 def load(part):
     from marshal import loads
 
     fd = posix.open({image} + part, posix.O_RDONLY | posix.O_CLOEXEC)
-    data = posix.read(fd, 1 << 24)
+    data = posix.read(fd, posix.fstat(fd).st_size)
     posix.close(fd)
     if data[:4] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER:
         raise ImportError(part)
     for name, package, code in loads(memoryview(data)[4:]):
+        if type(code) in (bytes, str):
+            asleep[name] = code
+            continue
         module = sys.modules[name] = type(sys)(name)
         module.__file__ = code.co_filename
         if package:
@@ -86,6 +107,7 @@ try:
     except Exception:
         for name in [name for name in sys.modules if name.partition(".")[0] == "ocihooks"]:
             del sys.modules[name]
+        asleep.clear()
         load = None
     from ocihooks.wrapper.installation import Installation
     from {module} import main
@@ -124,6 +146,7 @@ main(
         hooks_dirs={hooks_dirs},
         cache_dir={cache_dir},
         launched={launched},
+        supervisor={supervisor},
     ),
     load,
 )
@@ -175,6 +198,7 @@ def make_script(
         "hooks_dirs": installation.hooks_dirs,
         "cache_dir": installation.cache_dir,
         "launched": installation.launched,
+        "supervisor": installation.supervisor,
         "image": image,
         "paths": list(paths),
         "python_text": python,

@@ -1,0 +1,76 @@
+"""The recorded runs of the wrappers, replayed against our programs of the same name in all forms that they have."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ocihooks.install.install import Request, install
+
+HERE = Path(__file__).parent
+
+EXPECTED = {
+    # file: program, cases, of which differ where the record is marked as a defect
+    "oci_add_hooks": ("oci-add-hooks", 115, 31),
+    "container_hooks_runtime": ("container-hooks-runtime", 158, 30),
+}
+
+Program = Callable[[str], Path]
+
+
+def in_the_environment(name: str) -> Path:
+    """The program as pip puts it into the environment's bin."""
+    return Path(sys.executable).with_name(name)
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Program]:
+    """The forms of the programs, by name: installed ones are a launcher, where it was built, or a script."""
+
+    def installed(name: str, launcher: bool | None) -> Path:
+        prefix = str(tmp_path_factory.mktemp("installed"))
+        cache = f"{prefix}/cache" if name == "container-hooks-runtime" else None
+        request = Request(prefix=prefix, program=name, name=name, cache_dir=cache, launcher=launcher)
+        return Path(install(request).script)
+
+    return {
+        "environment": in_the_environment,
+        "installed": lambda name: installed(name, None),
+        "script": lambda name: installed(name, False),
+    }
+
+
+def replay(recorded: Path, program: Path) -> list[str]:
+    """The lines that the harness prints."""
+    command = [sys.executable, str(HERE / "wrappers_harness.py"), str(recorded), "--", str(program)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.stderr == ""
+    return finished.stdout.splitlines()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the cases need root")
+@pytest.mark.parametrize("form", ["environment", "installed", pytest.param("script", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_recorded_runs(name: str, form: str, forms: dict[str, Program]) -> None:
+    """Every recorded run agrees, but for those whose record is a defect."""
+    program, count, differing = EXPECTED[name]
+    lines = replay(HERE / f"{name}.jsonl", forms[form](program))
+    assert [line for line in lines if line.startswith(("FAIL", "SKIP"))] == []
+    assert lines[-1] == f"{count} cases, 0 failed, {differing} differ on purpose, 0 skipped"
+
+
+def test_harness_notices_disagreement(tmp_path: Path) -> None:
+    """A run that was to end otherwise is counted as failed."""
+    case = next(
+        json.loads(line) for line in (HERE / "oci_add_hooks.jsonl").read_text().splitlines() if "one-pass" in line
+    )
+    case["expect"]["exit"] = 42
+    (tmp_path / "wrong.jsonl").write_text(json.dumps(case))
+    lines = replay(tmp_path / "wrong.jsonl", in_the_environment("oci-add-hooks"))
+    assert f"FAIL {case['id']}" in lines
