@@ -6,6 +6,7 @@ The public names are imported when they are first used, so that importing the pa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocihooks import errors as errors
     from ocihooks.bundle import Bundle
     from ocihooks.errors import (
         Diagnostic,
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
         FilterOutputError,
         HookCancelledError,
         HookFailedError,
+        HookFunctionError,
         HookNotRunnableError,
         HookRunError,
         HookTimeoutError,
     )
     from ocihooks.execution.filters import FilterReport, apply_filters, filter_config
+    from ocihooks.execution.hook_lists import CommandHook, FunctionHook, HookLists
     from ocihooks.execution.ordered import run_hooks
     from ocihooks.execution.result import HookResult
     from ocihooks.execution.runner import run_hook
@@ -64,11 +67,13 @@ _HOMES = {
         "FilterOutputError",
         "HookCancelledError",
         "HookFailedError",
+        "HookFunctionError",
         "HookNotRunnableError",
         "HookRunError",
         "HookTimeoutError",
     ),
     "ocihooks.execution.filters": ("FilterReport", "apply_filters", "filter_config"),
+    "ocihooks.execution.hook_lists": ("CommandHook", "FunctionHook", "HookLists"),
     "ocihooks.execution.ordered": ("run_hooks",),
     "ocihooks.execution.result": ("HookResult",),
     "ocihooks.execution.runner": ("run_hook",),
@@ -92,6 +97,7 @@ __all__ = [
     "VERSION",
     "Bundle",
     "Cancellation",
+    "CommandHook",
     "Condition",
     "Container",
     "Decision",
@@ -99,11 +105,14 @@ __all__ = [
     "DocumentError",
     "FilterOutputError",
     "FilterReport",
+    "FunctionHook",
     "Hook",
     "HookCancelledError",
     "HookConfig",
     "HookError",
     "HookFailedError",
+    "HookFunctionError",
+    "HookLists",
     "HookManager",
     "HookNotRunnableError",
     "HookResult",
@@ -142,6 +151,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "errors":  # modules of the wrapper's warm path ask for it only when something is wrong
+        return __import__("ocihooks.errors", fromlist=[name])
     for home, names in _HOMES.items():
         if name in names:
             module = __import__(home, fromlist=[name])

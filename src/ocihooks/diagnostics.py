@@ -50,6 +50,13 @@ KINDS: tuple[Kind, ...] = (
         'pattern "(" is not valid RE2: missing ): (',
     ),
     _kind(
+        "base_handler",
+        _E,
+        "An engine has no such handler, or none that a wrapper can stand in front of.",
+        "Name another one with --base; ocihooks engines --json lists them.",
+        'there is no handler "nvidia"',
+    ),
+    _kind(
         "cancelled",
         _E,
         "A caller of the library ended a hook before it was over.",
@@ -99,6 +106,41 @@ KINDS: tuple[Kind, ...] = (
         "has no environment of its own, so runc gives it the container's, whatever the image put there",
     ),
     _kind(
+        "engine_down",
+        _E,
+        "An engine does not work with the changed configuration; the former one is back.",
+        "Look at the engine's own log.",
+        'dockerd did not come up: "it does not work with the new configuration after 30 s"',
+    ),
+    _kind(
+        "engine_layout",
+        _E,
+        "An engine's configuration has something unexpected in a place that matters.",
+        "Mend what the message names, or change it by hand.",
+        "expected an object, found an array",
+    ),
+    _kind(
+        "engine_refuses",
+        _E,
+        "An engine's own check refuses the configuration as it would be.",
+        "Mend what the engine names first.",
+        "dockerd would not start with it: unknown option",
+    ),
+    _kind(
+        "engine_syntax",
+        _E,
+        "An engine's configuration can't be parsed.",
+        "Mend it at the line and column.",
+        "not TOML: invalid value",
+    ),
+    _kind(
+        "engine_version",
+        _E,
+        "An engine's configuration has a version that is not known, or not to this engine.",
+        "Write a version that the engine knows.",
+        "unknown version 5 of the configuration, expected 1, 2, 3 or 4",
+    ),
+    _kind(
         "exit_status",
         _E,
         "A hook or filter ended with a status other than 0.",
@@ -118,6 +160,13 @@ KINDS: tuple[Kind, ...] = (
         "A filter printed JSON without an ociVersion, so it is a part of a configuration at best.",
         "Let it print the whole configuration, and nothing else.",
         "its output is no configuration: /ociVersion: expected a string, found none",
+    ),
+    _kind(
+        "handler_name",
+        _E,
+        "A handler can't have this name, or has it already without being ours.",
+        "Take another --name.",
+        '--name "runc" is reserved by Docker',
     ),
     _kind(
         "import_failed",
@@ -167,6 +216,13 @@ KINDS: tuple[Kind, ...] = (
         "A rule file was broken while a monitor watched it, so the monitor keeps what it said before.",
         "Mend the file.",
         "can't be used, so its last good version stays in use until it is mended",
+    ),
+    _kind(
+        "locked",
+        _E,
+        "Another process has been changing engines' configurations for too long.",
+        "Look at what it does.",
+        "process 4711 has been changing an engine's configuration for more than 10 s",
     ),
     _kind(
         "member_case",
@@ -401,6 +457,13 @@ KINDS: tuple[Kind, ...] = (
         "differs from /etc/containers/oci/hooks.d/A.json in letter case only, so neither overrides the other",
     ),
     _kind(
+        "shell_template",
+        _W,
+        "A template stands in a script, where its value, which a container may choose, can run commands.",
+        'Hand it to the script as an argument, and write "$1" in the script.',
+        "${id} becomes part of a script, so its value can run commands",
+    ),
+    _kind(
         "signal",
         _E,
         "A hook or filter was ended by a signal.",
@@ -413,6 +476,13 @@ KINDS: tuple[Kind, ...] = (
         "A hook or filter can't be started.",
         "Look at the reason: the program, its interpreter, its timeout or its working directory.",
         "not started: its timeout is 0, expected more than 0 and at most 86400 seconds",
+    ),
+    _kind(
+        "still_named",
+        _E,
+        "An installed wrapper is still named by an engine's configuration.",
+        "Run ocihooks unconfigure first.",
+        "is named by docker (/etc/docker/daemon.json)",
     ),
     _kind(
         "switched_off",
@@ -511,6 +581,20 @@ KINDS: tuple[Kind, ...] = (
         "The program of a hook can't be reached: something on the way is no directory, a loop, or not allowed.",
         "Mend the path.",
         'program "/etc/passwd/hook": not a directory',
+    ),
+    _kind(
+        "unsupervised_stage",
+        _W,
+        "The settings say what happens when a hook fails, but it runs at a stage where hooks are not supervised.",
+        "Choose a stage on the host such as createRuntime, or take on-failure away.",
+        'on-failure = "warn" has no effect at createContainer, where hooks are not supervised',
+    ),
+    _kind(
+        "unsupervised_template",
+        _W,
+        "A template in a rule whose hook is not supervised stays as it stands.",
+        'Set supervise = "on" for the rule.',
+        "${id} stays as it stands, since the rule's hook is not supervised",
     ),
     _kind(
         "untrusted",

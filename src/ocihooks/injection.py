@@ -26,7 +26,20 @@ DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 """What a rule's hook finds programs by when its rule sets no environment."""
 
 
-def rule_entry(hook: "Any", file: str, stage: str) -> "Entry":
+SUPERVISED_STAGES = ("prestart", "createRuntime", "poststart", "poststop")
+"""The stages whose hooks run on the host, where the supervisor is."""
+
+HOOK_VARIABLE = "OCIHOOKS_HOOK_ENV_"
+"""Beginning of the names under which the supervisor gets the entries of a hook's environment, numbered from 0."""
+
+SUPERVISOR = ".supervise"
+"""Ending of the installed supervisor's name."""
+
+EXTRA_S = 5
+"""How much longer than a supervised hook's timeout that of the runtime is: the supervisor has the last word."""
+
+
+def rule_entry(hook: "Any", file: str, stage: str, supervisor: "Sequence[str]" = ()) -> "Entry":
     """
     The hook object that a rule adds to a configuration.
 
@@ -35,9 +48,14 @@ def rule_entry(hook: "Any", file: str, stage: str) -> "Entry":
 
     Args:
         hook: Has ``path``, ``args``, ``env`` and ``timeout`` as `ocihooks.Hook`.
+            ``supervision``, where there is one, holds the supervisor's words for it (see `supervision`), or None.
         file: The rule's file.
         stage: The stage that the entry goes to.
+        supervisor: The words that start the supervisor; empty: nothing is supervised.
     """
+    words = getattr(hook, "supervision", None)
+    if supervisor and words is not None and stage in SUPERVISED_STAGES:
+        return _supervised_entry(hook, file, stage, (*supervisor, *words))
     entry: Entry = {
         "path": hook.path,
         "args": list(hook.args or (hook.path,)),
@@ -46,6 +64,51 @@ def rule_entry(hook: "Any", file: str, stage: str) -> "Entry":
     if hook.timeout is not None:
         entry["timeout"] = hook.timeout
     return entry
+
+
+def supervision(*, timeout: int | None, on_failure: str, kill_leftovers: bool, records: str) -> "tuple[str, ...]":
+    """
+    The words that tell the supervisor how to run a hook; defaults are left out.
+
+    Args:
+        records: The file for records; "": none.
+    """
+    words = (
+        f"--timeout={timeout}" if timeout is not None else "",
+        f"--on-failure={on_failure}" if on_failure != "fail" else "",
+        "--leftovers=kill" if kill_leftovers else "",
+        f"--records={records}" if records else "",
+    )
+    return tuple(word for word in words if word)
+
+
+def _supervised_entry(hook: "Any", file: str, stage: str, words: "Sequence[str]") -> "Entry":
+    """
+    The call of the supervisor that runs *hook*.
+
+    All that it needs is in the entry, which has to do for the container's whole life, whatever becomes of rule and
+    settings. The hook's environment goes in disguise: LD_PRELOAD and its kind are for the hook, not for the
+    supervisor, and a command line, unlike an environment, can be read by everybody.
+    """
+    disguised = [f"{HOOK_VARIABLE}{number}={item}" for number, item in enumerate(hook.env or ())]
+    entry: Entry = {
+        "path": words[0],
+        "args": [*words, "--", hook.path, *(hook.args or (hook.path,))],
+        "env": [RULE_MARK + file, STAGE_MARK + stage, *disguised],
+    }
+    if hook.timeout is not None:
+        entry["timeout"] = hook.timeout + EXTRA_S
+    return entry
+
+
+def supervised_hook(entry: "Any") -> "Entry | None":
+    """What the supervisor runs in the end, as path and args, if *entry* is a call of it; else None."""
+    args = entry.get("args") or () if rule_of(entry) is not None else ()
+    words = list(args[: args.index("--")]) if "--" in args else []
+    rest = list(args[len(words) + 1 :])
+    if not rest or not any(word.endswith((SUPERVISOR, "/supervisor/start.py")) for word in words[:3]):
+        return None
+    return {"path": rest[0], "args": rest[1:]}
 
 
 def rule_of(entry: "Any") -> str | None:
@@ -66,9 +129,10 @@ class Additions:
         static: Hooks objects of static hook files, in order.
         directories: The hooks directories of the rules; entries of rules that lie there are ours.
         prepend: Put them in front of those that are there instead of behind.
+        supervisor: As for `rule_entry`.
     """
 
-    __slots__ = ("directories", "prepend", "rules", "static")
+    __slots__ = ("directories", "prepend", "rules", "static", "supervisor")
 
     def __init__(
         self,
@@ -77,11 +141,13 @@ class Additions:
         static: "Iterable[HooksObject]" = (),
         directories: "Iterable[str]" = (),
         prepend: bool = False,
+        supervisor: "Sequence[str]" = (),
     ) -> None:
         self.rules = tuple(rules)
         self.static = tuple(static)
         self.directories = tuple(directories)
         self.prepend = prepend
+        self.supervisor = tuple(supervisor)
 
 
 def merged(hooks: "HooksObject | None", additions: Additions) -> "HooksObject | None":
@@ -94,8 +160,11 @@ def merged(hooks: "HooksObject | None", additions: Additions) -> "HooksObject | 
     """
     result = dict(hooks or {})
     changed = False
+    gaining = {stage for stage, _, _ in additions.rules}.union(*additions.static)
     for stage in STAGES:
         present = list(result.get(stage) or ())
+        if not present and stage not in gaining:
+            continue
         wanted = _merged_stage(stage, present, additions)
         if wanted != present:
             result[stage] = wanted
@@ -111,7 +180,11 @@ def _merged_stage(stage: str, present: "list[Entry]", additions: Additions) -> "
     foreign = [entry for entry, is_ours in zip(present, marked, strict=True) if not is_ours]
     static = [entry for run in runs if not _contains_run(present, run) for entry in run]
     there = _comparable(foreign + static)
-    candidates = [(rule_entry(hook, file, place), hook) for place, file, hook in additions.rules if place == stage]
+    candidates = [
+        (rule_entry(hook, file, place, additions.supervisor), hook)
+        for place, file, hook in additions.rules
+        if place == stage
+    ]
     rules = [
         entry
         for entry, hook in candidates

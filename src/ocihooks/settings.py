@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ocihooks.errors import Diagnostic, SettingsError, quoted
 from ocihooks.hooksd.directories import DEFAULT_DIR, OVERRIDE_DIR
-from ocihooks.places import SETTINGS_FILE, settings_file
+from ocihooks.places import RECORDS_FILE, SETTINGS_FILE, settings_file
 from ocihooks.spec.members import json_type
 from ocihooks.trust import Trust, explained, read_trusted, trust_here
 
@@ -24,13 +24,37 @@ Policy = Literal["fail", "warn", "ignore"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSettings:
+    """What the administrator decided for one rule; None: as for all rules. `RULE_KEYS` documents the attributes."""
+
+    on_invalid: Policy | None = None
+    supervise: Literal["on", "off"] | None = None
+    on_failure: Policy | None = None
+    leftovers: Literal["keep", "kill"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """
+    How the hook of a rule is supervised.
+
+    Attributes:
+        on_failure: What happens to the container when the hook fails.
+        kill_leftovers: Whether what the hook leaves behind is killed.
+    """
+
+    on_failure: Policy
+    kill_leftovers: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
     What the administrator decided; each attribute is documented beside its key in `KEYS`.
 
     Attributes:
         file: Where the settings were read from; None where there is no file and all is as by default.
-        rules: Policies of single rules, by file name of the rule.
+        rules: What differs for single rules, by file name of the rule.
     """
 
     file: str | None = None
@@ -43,15 +67,30 @@ class Settings:
     log: str | None = None
     trusted_groups: tuple[int, ...] = ()
     shortcut: bool = True
-    rules: Mapping[str, Policy] = field(default_factory=dict)
+    supervise: Literal["on", "off"] = "off"
+    on_failure: Policy = "fail"
+    leftovers: Literal["keep", "kill"] = "keep"
+    records: str | None = None
+    rules: Mapping[str, RuleSettings] = field(default_factory=dict)
 
     def policy(self, rule: str) -> Policy:
         """What to do about an invalid rule of this file name."""
-        return self.rules.get(rule, self.on_invalid)
+        return self.rules.get(rule, _NOTHING_SPECIAL).on_invalid or self.on_invalid
+
+    def supervision(self, rule: str) -> Supervision | None:
+        """How the hook of the rule of this file name is supervised; None: not at all."""
+        special = self.rules.get(rule, _NOTHING_SPECIAL)
+        on_failure = special.on_failure or self.on_failure
+        if (special.supervise or self.supervise) == "off" and on_failure == "fail":
+            return None
+        return Supervision(on_failure=on_failure, kill_leftovers=(special.leftovers or self.leftovers) == "kill")
 
     def trust(self) -> Trust:
         """Whom to trust with files that decide what runs."""
         return trust_here(self.trusted_groups)
+
+
+_NOTHING_SPECIAL = RuleSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +152,8 @@ def _between(low: int, high: int) -> Callable[[Any], int]:
 
 _POLICIES = '"fail", "warn" or "ignore"'
 _read_policy = _one_of("fail", "warn", "ignore")
+_SWITCH, _read_switch = '"on" or "off"', _one_of("on", "off")
+_LEFTOVERS, _read_leftovers = '"keep" or "kill"', _one_of("keep", "kill")
 
 KEYS: dict[str, Key] = {
     "hooks-dirs": Key(
@@ -165,6 +206,32 @@ KEYS: dict[str, Key] = {
         meaning="Whether the launcher may start the runtime at once for containers that surely match no rule.",
         read=_boolean,
     ),
+    "supervise": Key(
+        expected=_SWITCH,
+        default='"off"',
+        meaning="Whether hooks of rules run under our supervisor, with the same surroundings under every runtime, "
+        "a timeout that holds, and a record.",
+        read=_read_switch,
+    ),
+    "on-failure": Key(
+        expected=_POLICIES,
+        default='"fail"',
+        meaning="What happens when the hook of a rule fails: fail hands its status on to the runtime, warn and ignore "
+        "report success instead; all but fail imply supervision.",
+        read=_read_policy,
+    ),
+    "leftovers": Key(
+        expected=_LEFTOVERS,
+        default='"keep"',
+        meaning="What happens to the processes that a supervised hook leaves behind when it succeeds.",
+        read=_read_leftovers,
+    ),
+    "records": Key(
+        expected="an absolute path",
+        default=f"{RECORDS_FILE} while a rule is supervised, none otherwise",
+        meaning="A file that gets one line for each container that got hooks, and for each run of a supervised hook.",
+        read=_absolute_path,
+    ),
     "trusted-groups": Key(
         expected="an array of group ids",
         default="[]",
@@ -180,7 +247,25 @@ RULE_KEYS: dict[str, Key] = {
         default="that of [ocihooks]",
         meaning="As on-invalid of [ocihooks], for this rule only.",
         read=_read_policy,
-    )
+    ),
+    "supervise": Key(
+        expected=_SWITCH,
+        default="that of [ocihooks]",
+        meaning="As supervise of [ocihooks], for this rule only.",
+        read=_read_switch,
+    ),
+    "on-failure": Key(
+        expected=_POLICIES,
+        default="that of [ocihooks]",
+        meaning="As on-failure of [ocihooks], for this rule only.",
+        read=_read_policy,
+    ),
+    "leftovers": Key(
+        expected=_LEFTOVERS,
+        default="that of [ocihooks]",
+        meaning="As leftovers of [ocihooks], for this rule only.",
+        read=_read_leftovers,
+    ),
 }
 """The keys of a table ``[ocihooks.rules."FILE.json"]``."""
 
@@ -255,15 +340,12 @@ class _Reading:
         table = self.table(document.get(TABLE, {}), TABLE)
         rules = self.table(table.pop("rules", {}), f"{TABLE}.rules")
         values = self.keys(table, KEYS, TABLE)
-        values["rules"] = {
-            name: policy for name, keys in rules.items() if (policy := self.rule(name, keys)) is not None
-        }
+        values["rules"] = {name: self.rule(name, keys) for name, keys in rules.items()}
         return values
 
-    def rule(self, name: str, table: Any) -> str | None:
+    def rule(self, name: str, table: Any) -> RuleSettings:
         place = f"{TABLE}.rules.{quoted(name, 80)}"
-        values = self.keys(self.table(table, place), RULE_KEYS, place)
-        return values.get("on_invalid")
+        return RuleSettings(**self.keys(self.table(table, place), RULE_KEYS, place))
 
     def table(self, value: Any, place: str) -> dict[str, Any]:
         if isinstance(value, dict):

@@ -17,8 +17,12 @@ WRITES = {
     "compiled/store.py": "makes a file of its own name for the cache and renames it",
     "wrapper/log.py": "appends lines to the log",
     "wrapper/report.py": "appends a line to the runtime's log",
+    "dropins/toolkit_log.py": "appends lines to the log",
     "install/script.py": "the script does so when the package can't be imported",
+    "engines/lock.py": "makes the lock, and tells in it who holds it",
     "execution/run.py": "opens /dev/null",
+    "records/append.py": "appends records",
+    "supervisor/failure.py": "opens /dev/null",
     "cli/__init__.py": "opens /dev/null",
     "cli/output.py": "opens /dev/null",
 }
@@ -29,6 +33,7 @@ STARTS = {
     "wrapper/main.py": "starts itself again without images",
     "install/script.py": "becomes the runtime when the package can't be imported",
     "install/install.py": "asks the runtime for its version, and the interpreter for compiled code",
+    "engines/programs.py": "asks engines' programs, and runs them as their users do",
     "execution/process.py": "runs hooks",
     "execution/keeper.py": "runs hooks",
 }
@@ -36,8 +41,11 @@ STARTS = {
 
 CATCHES_ALL = {
     "wrapper/main.py": "whatever it is, no container is created",
-    "compiled/store.py": "whatever is wrong with a cache, rules are read from their files",
+    "dropins/program.py": "whatever it is, no container is created",
+    "compiled/load.py": "whatever is wrong with a cache, rules are read from their files",
     "hooksd/monitor.py": "it is raised again for those who wait",
+    "execution/hook_lists.py": "whatever a function hook raises is raised again as an error of ours",
+    "supervisor/failure.py": "where the package is not whole, the sentence alone is told",
     "cli/run.py": "people get a sentence, and a traceback if they ask for it",
     "cli/explain.py": "completion has nowhere to complain to",
 }

@@ -293,6 +293,7 @@ def test_json(ruled: Place, ocihooks: Run) -> None:
         "matched": False,
         "effect": "none",
         "policy": "fail",
+        "supervision": None,
         "stages": ["createRuntime"],
         "when": {"annotations": {"^gpu$": "^no$"}, "hasBindMounts": True, "anyOf": False},
         "conditions": [

@@ -115,15 +115,20 @@ _FREE = ("container.annotations", "rules[].when", "rules[].hook", "adds", "remov
 """Members whose own members are somebody else's."""
 
 
-@pytest.mark.parametrize("name", [name for name in SUMMARIES if name != "completion"])
+@pytest.mark.parametrize("name", [name for name in SUMMARIES if name not in ("completion", "verify")])
 def test_json_members(name: str, place: Place, ocihooks: Run) -> None:
     """Every member that a JSON document has is documented, and every documented one is there."""
     runtime = write_fake_runtime(place.root / "runc").path
-    place.configure('on-invalid = "warn"\nstatic-hooks = ["{DIR}/static.json"]')
+    place.configure('on-invalid = "warn"\non-failure = "warn"\nstatic-hooks = ["{DIR}/static.json"]')
     place.write("static.json", "{")
     prefix = ["--prefix", "{DIR}/prefix"]
     install = ["install", *prefix, "--runtime", str(runtime), "--no-launcher"]
+    handler = ["--config", "{DIR}/daemon.json", "--state-dir", "{DIR}/state"]
+    configure = ["configure", "docker", *handler, "--path", str(runtime)]
     calls: dict[str, list[list[str]]] = {
+        "engines": [["engines", "--state-dir", "{DIR}/state", "--json"]],
+        "configure": [[*configure, "--json"]],
+        "unconfigure": [configure, ["unconfigure", "docker", *handler, "--json"]],
         "install": [[*install, "--dry-run", "--json"]],
         "uninstall": [install, ["uninstall", *prefix, "--json"]],
         "disable": [["disable", "SETTINGS", "--json"]],
@@ -133,6 +138,8 @@ def test_json_members(name: str, place: Place, ocihooks: Run) -> None:
         "explain": [["disable", "SETTINGS"], ["explain", "SETTINGS", "--annotation", "a=b", "--json"]],
         "inject": [["inject", "SETTINGS", "-b", "bundle", "--json"], ["disable", "SETTINGS"]],
         "cache": [install, ["cache", "show", *prefix, "--json"]],
+        "logs": [["logs", "SETTINGS", "--json"]],
+        "stats": [["stats", "SETTINGS", "--json"]],
     }
     place.rule("a/1.json", stages=["precreate", "poststop"], path="/bin/cat")
     place.rule("a/2.json", timeout=0)
@@ -140,6 +147,9 @@ def test_json_members(name: str, place: Place, ocihooks: Run) -> None:
     place.bundle()
     if name == "inject":
         place.configure('on-invalid = "warn"')
+    if name in ("logs", "stats"):
+        ocihooks(*install, "--settings", "{DIR}/etc/config.toml")
+        make_records(place)
     calls["inject"].append(["inject", "SETTINGS", "-b", "bundle", "--json"])
     found: set[str] = set()
     for call in calls[name]:
@@ -150,8 +160,16 @@ def test_json_members(name: str, place: Place, ocihooks: Run) -> None:
     found = {path for path in found if not path.startswith(tuple(f"{free}[]." for free in _FREE))}
     documented = set(command_of(name).json_members)
     assert found <= documented
-    rare = ("users[].", "filters[].", "refused[].")
+    rare = ("users[].", "filters[].", "refused[].", "engines[].problem.")
     assert {path for path in documented - found if not path.startswith(rare)} == set()
+
+
+def make_records(place: Place) -> None:
+    """Create a container through the installed wrapper, with one supervised hook."""
+    place.configure('supervise = "on"\nrecords = "{DIR}/records.jsonl"', hooks_dirs=("c",))
+    place.rule("c/1.json")
+    create = [f"{place.root}/prefix/bin/ocihooks-runtime", "create", "--bundle", f"{place.root}/bundle", "c1"]
+    subprocess.run(create, check=True, env=environment(), stdin=subprocess.DEVNULL)
 
 
 def test_startup() -> None:
@@ -188,7 +206,7 @@ class TestExamples:
 
     @pytest.fixture
     def machine(self, place: Place, unavailable: Any) -> Path:
-        """A script that runs its arguments on a machine of the test: /etc, /run and /usr/local are overlays."""
+        """A script that runs its arguments on a machine of the test: /etc, /run, /usr/local and others are overlays."""
         program = place.write("machine", _MACHINE.format(directory=shlex.quote(str(place.root))))
         program.chmod(0o755)
         programs = place.root / "programs"
@@ -236,15 +254,28 @@ class TestExamples:
         assert found == [(line, EXPECTED.get(line, 0)) for line in [*before, *lines]], done.stdout + done.stderr
 
 
-EXPECTED = {"ocihooks cache show": 1}
-"""Statuses that are not 0: no container has been created on the machine of the examples, so nothing is compiled."""
+EXPECTED = {
+    "ocihooks cache show": 1,
+    "ocihooks logs --last-failure": 1,
+    "ocihooks logs --failed --stage createRuntime": 1,
+    "ocihooks logs --container 3f2a --json": 1,
+    "ocihooks stats": 1,
+    "ocihooks stats --json | jq -r '.hooks[] | select(.failures > 0) | .rule'": 1,
+    "ocihooks configure docker --name gpu-hooks --base nvidia": 1,
+    "ocihooks verify docker": 1,
+    "ocihooks verify containerd --name gpu-hooks --address /run/containerd/containerd.sock": 1,
+}
+"""
+Statuses that are not 0: on the machine of the examples no container has been created, so nothing is compiled or
+recorded, and no engine is configured.
+"""
 
 _MACHINE = """\
 #!/bin/bash
 # Runs the lines of the file "lines" in shells of their own, and writes their statuses to "answers".
 set -e
 D={directory}
-for place in etc run usr/local opt; do
+for place in etc run usr/local opt var/lib; do
   mkdir -p $D/upper/$place $D/scratch/$place
   mount -t overlay overlay -o lowerdir=/$place,upperdir=$D/upper/$place,workdir=$D/scratch/$place /$place
 done

@@ -115,6 +115,7 @@ def test_json(mixed: Place, ocihooks: Run) -> None:
         "stages": ["poststop"],
         "when": {"hasBindMounts": True, "anyOf": False},
         "hook": {"path": "/bin/true"},
+        "supervision": None,
         "problems": [],
     }
     assert [problem["code"] for problem in document["rules"][4]["problems"]] == ["json_syntax"]

@@ -12,7 +12,9 @@ from ocihooks.hooksd.fields import Reading
 from ocihooks.hooksd.readers import read_when
 
 sys.path.insert(0, os.path.dirname(__file__))
-from adapter_execution import filter, run  # noqa: A004  (beside this file, which is loaded by its path)
+# These lie beside this file, which is loaded by its path.
+from adapter_execution import filter, run  # noqa: A004
+from adapter_hook_lists import *  # noqa: F403  (its functions are operations)
 
 __all__ = ["filter", "manager", "match", "read", "readdir", "regex", "run"]
 

@@ -24,6 +24,7 @@ EXPECTED = {
     "regex": (794, 13),
     "run": (90, 7),
     "filter": (36, 4),
+    "libcontainer_hooks": (251, 5),
 }
 
 

@@ -159,7 +159,8 @@ def test_signals_of_the_hook_are_as_if_python_were_not_there() -> None:
         for name, _, value in (line.partition(":") for line in lines)
         if name[:3] == "Sig" and "/" not in value
     }
-    assert sets["SigIgn"] == 1 << signal.SIGUSR1 - 1
+    of_the_c_library = 1 << 31 | 1 << 32  # posix_spawn ignores 32 and 33, which programs can't use anyway
+    assert sets["SigIgn"] & ~of_the_c_library == 1 << signal.SIGUSR1 - 1
     assert sets["SigBlk"] == 1 << signal.SIGUSR2 - 1
     assert sets["SigCgt"] == 0
 

@@ -14,12 +14,14 @@ from ocihooks.cli.explanation import Explained, Explanation, added, explain, fil
 from ocihooks.cli.explanation_text import as_text
 from ocihooks.cli.inventory import when_json
 from ocihooks.cli.options import (
+    SUPERVISION_MEMBERS,
     SWITCH_MEMBERS,
     config_path,
     diagnostic_members,
     json_option,
     read_sources,
     rules_options,
+    supervision_json,
     switch_json,
 )
 from ocihooks.cli.output import write, write_json
@@ -61,6 +63,7 @@ JSON_MEMBERS = {
     "rules[].effect": '"applies" (its hooks go in), "none", "left out" (unusable, which the policy tolerates) or '
     '"refuses" (the container is not created).',
     "rules[].policy": 'on-invalid for this rule: "fail", "warn" or "ignore".',
+    **SUPERVISION_MEMBERS,
     "rules[].stages": "Where its hooks go to; precreate means that they rewrite the configuration.",
     "rules[].when": "Conditions as in schema 1.0.0, and anyOf; null where the file can't be read.",
     "rules[].conditions": "Every condition with what it saw.",
@@ -228,6 +231,7 @@ def rule_json(rule: Explained, explanation: Explanation) -> dict[str, Any]:
         "matched": None if rule.decision is None else rule.decision.matched,
         "effect": rule.effect,
         "policy": explanation.sources.settings.policy(entry.name),
+        "supervision": supervision_json(explanation.sources.settings, entry.name),
         "stages": rule.stages,
         "when": when_json(found.config.when) if found and found.config else None,
         "conditions": [condition_json(condition) for condition in (rule.decision.conditions if rule.decision else ())],

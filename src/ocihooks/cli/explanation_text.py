@@ -9,6 +9,7 @@ from ocihooks.cli.explanation import Explained, Explanation, added, filters, ori
 from ocihooks.cli.output import coloured, columns, finding_lines
 from ocihooks.errors import only_errors, printable, quoted
 from ocihooks.hooksd.matching import Condition
+from ocihooks.injection import supervised_hook
 
 SHOWN = 120
 """Characters of a container's text that are shown."""
@@ -141,5 +142,8 @@ def _changes(explanation: Explanation) -> str:
 
 
 def _hook_line(hook: Mapping[str, Any]) -> str:
-    """Path and arguments of a hook, without args[0]."""
-    return " ".join([str(hook["path"]), *(quoted(word, SHOWN) for word in (hook.get("args") or ())[1:])])
+    """Path and arguments of a hook, without args[0]; those of the hook itself where the supervisor runs it."""
+    supervised = supervised_hook(hook)
+    shown = supervised or hook
+    words = [str(shown["path"]), *(quoted(word, SHOWN) for word in (shown.get("args") or ())[1:])]
+    return " ".join([*words, "(supervised)"] if supervised else words)

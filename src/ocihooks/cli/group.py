@@ -13,12 +13,18 @@ from ocihooks.version import __version__
 SUMMARIES = {
     "install": "Put the runtime wrapper in front of a runtime.",
     "uninstall": "Take an installed wrapper away.",
+    "engines": "Show the container engines of this machine.",
+    "configure": "Make an engine start containers through the wrapper.",
+    "unconfigure": "Take the wrapper out of an engine's configuration.",
+    "verify": "Prove that an engine's containers get hooks.",
     "enable": "Let containers get hooks again.",
     "disable": "Let all containers start without hooks.",
     "list": "Show every rule, where it comes from and what became of it.",
     "check": "Report all problems of rules, settings, static hook files and bundles.",
     "explain": "Tell which rules match a container, and why.",
     "inject": "Add the hooks of matching rules to a bundle.",
+    "logs": "Show what containers got, and what became of supervised hooks.",
+    "stats": "Show how often supervised hooks ran and failed, and how long they took.",
     "cache": "Explain or remove the compiled rules of an installed wrapper.",
     "completion": "Print a script that completes command lines in a shell.",
 }

@@ -11,12 +11,14 @@ import click
 from ocihooks.cli.command import Command, Example
 from ocihooks.cli.inventory import Entry, StaticEntry, conditions_text, entries, look, static_entries, when_json
 from ocihooks.cli.options import (
+    SUPERVISION_MEMBERS,
     SWITCH_MEMBERS,
     Sources,
     diagnostic_members,
     json_option,
     read_sources,
     rules_options,
+    supervision_json,
     switch_json,
 )
 from ocihooks.cli.output import remark, table, write, write_json
@@ -51,6 +53,7 @@ JSON_MEMBERS = {
     "rules[].stages": "Stages as in the file; empty where the file does not count or can't be read.",
     "rules[].when": "Conditions as in schema 1.0.0, and anyOf; null where the file does not count or can't be read.",
     "rules[].hook": "The hook object, or null.",
+    **SUPERVISION_MEMBERS,
     **diagnostic_members("rules[].problems", "Findings about the file."),
     "static": "Static hook files.",
     "static[].file": "Path.",
@@ -103,13 +106,13 @@ def as_document(
             "sandbox": settings.sandbox,
         },
         "disabled": switch_json(sources.switch),
-        "rules": [rule_json(row) for row in rows],
+        "rules": [rule_json(row, settings) for row in rows],
         "static": [static_json(entry) for entry in static],
         "problems": [problem.to_json() for problem in (*sources.problems, *problems)],
     }
 
 
-def rule_json(row: Entry) -> dict[str, Any]:
+def rule_json(row: Entry, settings: Settings) -> dict[str, Any]:
     """One rule file of the JSON output."""
     config = row.rule.config if row.rule else None
     return {
@@ -122,6 +125,7 @@ def rule_json(row: Entry) -> dict[str, Any]:
         "stages": config.stages if config else (),
         "when": when_json(config.when) if config else None,
         "hook": config.hook.to_json() if config else None,
+        "supervision": supervision_json(settings, row.name),
         "problems": [problem.to_json() for problem in row.problems],
     }
 
@@ -139,19 +143,21 @@ def static_json(entry: StaticEntry) -> dict[str, Any]:
 def as_text(settings: Settings, rows: Sequence[Entry], static: Sequence[StaticEntry]) -> str:
     """The output for people."""
     if rows:
-        text = table(("#", "RULE", "STATUS", "STAGES", "WHEN", "FILE"), [_cells(row) for row in rows])
+        shown = [_cells(row, settings) for row in rows]
+        text = table(("#", "RULE", "STATUS", "STAGES", "WHEN", "FILE"), shown)
     else:
         text = f"no rules in {', '.join(settings.hooks_dirs) or 'no directories'}"
     if static:
-        shown = [(entry.status, _stages(entry), entry.file) for entry in static]
-        text += "\n\n" + table(("STATUS", "HOOKS", "STATIC HOOK FILE"), shown)
+        cells = [(entry.status, _stages(entry), entry.file) for entry in static]
+        text += "\n\n" + table(("STATUS", "HOOKS", "STATIC HOOK FILE"), cells)
     return text
 
 
-def _cells(row: Entry) -> tuple[str, ...]:
+def _cells(row: Entry, settings: Settings) -> tuple[str, ...]:
     config = row.rule.config if row.rule else None
     number = "" if row.order is None else str(row.order)
     stages = ", ".join(config.stages) if config else ""
+    stages += " (supervised)" if stages and settings.supervision(row.name) else ""
     return number, row.name, row.status, stages, conditions_text(config.when) if config else "", row.file
 
 

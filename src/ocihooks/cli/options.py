@@ -160,3 +160,16 @@ DIAGNOSTIC_MEMBERS = {
 def diagnostic_members(path: str, meaning: str) -> dict[str, str]:
     """Documentation of a list of findings at *path* of a JSON output."""
     return {path: meaning} | {f"{path}[].{name}": text for name, text in DIAGNOSTIC_MEMBERS.items()}
+
+
+SUPERVISION_MEMBERS = {
+    "rules[].supervision": "How its hook is supervised; null: not at all.",
+    "rules[].supervision.on_failure": '"fail", "warn" or "ignore".',
+    "rules[].supervision.kill_leftovers": "Whether what the hook leaves behind is killed.",
+}
+
+
+def supervision_json(settings: Settings, rule: str) -> dict[str, Any] | None:
+    """The member ``supervision`` of a JSON output."""
+    how = settings.supervision(rule)
+    return None if how is None else {"on_failure": how.on_failure, "kill_leftovers": how.kill_leftovers}

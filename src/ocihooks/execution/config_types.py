@@ -6,20 +6,28 @@ Members that are not listed may be anything. Null counts as not given, as it doe
 Spec: runtime-spec 1.3.0, config.md, config-linux.md.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
 from ocihooks.document import JSONNumber, type_name
 from ocihooks.errors import quoted
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, TypeAlias
 
-class Integer(NamedTuple):
+    Shape: TypeAlias = "str | Integer | list[Any] | dict[str, Any]"
+    """A leaf; ``[SHAPE]`` for an array; ``{NAME: SHAPE}`` for an object."""
+else:
+    Shape = object  # typing, which could say more, is not imported on a wrapper's warm path
+
+
+class Integer:
     """The whole numbers from *low* to *high*, written without fraction or exponent."""
 
-    low: int
-    high: int
+    __slots__ = ("high", "low")
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low = low
+        self.high = high
 
 
 STRING, BOOLEAN = "a string", "true or false"
@@ -28,9 +36,6 @@ I32, I64 = (Integer(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (32, 64))
 STRINGS = [STRING]
 EACH = "*"
 """Name that stands for all members of an object with free names."""
-
-Shape = str | Integer | list[Any] | dict[str, Any]
-"""A leaf; ``[SHAPE]`` for an array; ``{NAME: SHAPE}`` for an object."""
 
 _ID_MAPPINGS = [{"containerID": U32, "hostID": U32, "size": U32}]
 _HOOKS = [{"path": STRING, "args": STRINGS, "env": STRINGS, "timeout": I64}]
@@ -147,7 +152,7 @@ _LINUX = {
     "timeOffsets": {EACH: {"secs": I64, "nanosecs": U32}},
 }
 
-CONFIG: Shape = {
+CONFIG: "Shape" = {
     "ociVersion": STRING,
     "process": _PROCESS,
     "root": {"path": STRING, "readonly": BOOLEAN},
@@ -172,23 +177,28 @@ CONFIG: Shape = {
 """The whole configuration."""
 
 
-def misfits(value: Any, shape: Shape = CONFIG, pointer: str = "") -> Iterator[str]:
-    """What in a parsed configuration (numbers as `JSONNumber`) has a wrong type: ``POINTER: expected …, found …``."""
+def misfits(value: "Any", shape: "Shape" = CONFIG, pointer: str = "", *, exponents: bool = False) -> "Iterator[str]":
+    """
+    What in a parsed configuration (numbers as `JSONNumber`) has a wrong type: ``POINTER: expected …, found …``.
+
+    Args:
+        exponents: Whether a number with a fraction or exponent may stand for a whole number.
+    """
     if value is None:
         return
     if isinstance(shape, dict) and isinstance(value, dict):
         for name, item in value.items():
             inner = shape.get(name, shape.get(EACH))
             if inner is not None:
-                yield from misfits(item, inner, f"{pointer}/{name}")
+                yield from misfits(item, inner, f"{pointer}/{name}", exponents=exponents)
     elif isinstance(shape, list) and isinstance(value, list):
         for index, item in enumerate(value):
-            yield from misfits(item, shape[0], f"{pointer}/{index}")
-    elif not _fits(value, shape):
+            yield from misfits(item, shape[0], f"{pointer}/{index}", exponents=exponents)
+    elif not (_fits(value, shape) or (exponents and _may_be_whole(value, shape))):
         yield f"{pointer or '/'}: expected {_named(shape)}, found {type_name(value)} {_shown(value)}"
 
 
-def _fits(value: Any, shape: Shape) -> bool:
+def _fits(value: "Any", shape: "Shape") -> bool:
     if isinstance(shape, Integer):
         digits = value.removeprefix("-") if isinstance(value, JSONNumber) else ""
         return digits.isdigit() and len(digits) <= 20 and shape.low <= int(value) <= shape.high
@@ -197,13 +207,18 @@ def _fits(value: Any, shape: Shape) -> bool:
     return shape == BOOLEAN and isinstance(value, bool)
 
 
-def _named(shape: Shape) -> str:
+def _may_be_whole(value: "Any", shape: "Shape") -> bool:
+    """Whether this is a number written so that only its reader can tell which one it is."""
+    return isinstance(shape, Integer) and isinstance(value, JSONNumber) and not value.removeprefix("-").isdigit()
+
+
+def _named(shape: "Shape") -> str:
     if isinstance(shape, Integer):
         return f"a whole number from {shape.low} to {shape.high}"
     return shape if isinstance(shape, str) else type_name(shape)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: "Any") -> str:
     """The value itself where it is short; of an array or object its size, since it may hold anything."""
     if isinstance(value, (dict, list)):
         return f"of {len(value)}"

@@ -1,20 +1,18 @@
-"""Finding and signalling processes by their place in the tree, for which ``/proc`` is the only source."""
+"""
+Finding and signalling processes by their place in the tree, for which ``/proc`` is the only source.
 
-from __future__ import annotations
+On the supervisor's warm path.
+"""
 
-import os
-from collections.abc import Iterator
-from typing import NamedTuple
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Process = tuple[int, int, int]
 
 _CHILDREN = "/proc/thread-self/children"
-
-
-class Process(NamedTuple):
-    """A live process and its place; all numbers are process ids."""
-
-    pid: int
-    parent: int
-    session: int
 
 
 def signal_children(number: int) -> bool:
@@ -30,25 +28,25 @@ def signal_children(number: int) -> bool:
     children = _children()
     for child in children:
         try:
-            group = os.getpgid(child)
+            group = posix.getpgid(child)
         except ProcessLookupError:
             continue
-        send(-group if group > 1 and group != os.getpgrp() else child, number)
+        send(-group if group > 1 and group != posix.getpgrp() else child, number)
     return bool(children)
 
 
 def signal_session(session: int, number: int) -> bool:
     """Send the signal *number* to each process of *session*; the answer is whether there was any."""
-    members = [process for process in _processes() if process.session == session]
-    for process in members:
-        send(process.pid, number)
+    members = [pid for pid, _, of_session in _processes() if of_session == session]
+    for pid in members:
+        send(pid, number)
     return bool(members)
 
 
 def send(target: int, number: int) -> None:
     """Signal a process, or a group if *target* is negative; one that is gone or not ours to signal is no error."""
     try:
-        os.kill(target, number)
+        posix.kill(target, number)
     except (ProcessLookupError, PermissionError):
         pass
 
@@ -56,8 +54,8 @@ def send(target: int, number: int) -> None:
 def descendants(ancestor: int) -> list[int]:
     """The process ids of all live processes below *ancestor*."""
     by_parent: dict[int, list[int]] = {}
-    for process in _processes():
-        by_parent.setdefault(process.parent, []).append(process.pid)
+    for pid, parent, _ in _processes():
+        by_parent.setdefault(parent, []).append(pid)
     found = by_parent.pop(ancestor, [])
     for pid in found:
         found += by_parent.pop(pid, [])
@@ -76,24 +74,24 @@ def _children() -> list[int]:
         with open(_CHILDREN, "rb") as file:
             return [int(pid) for pid in file.read().split()]
     except OSError:
-        return descendants(os.getpid())
+        return descendants(posix.getpid())
 
 
 def _proc_is_ours() -> bool:
     """Whether ``/proc`` is there and shows our pid namespace; the numbers of another one would mislead."""
     try:
-        return os.readlink("/proc/self") == str(os.getpid())
+        return posix.readlink("/proc/self") == str(posix.getpid())
     except OSError:
         return False
 
 
-def _processes() -> list[Process]:
-    """All live processes, zombies left out; none where ``/proc`` is of no use."""
-    names = os.listdir("/proc") if _proc_is_ours() else []
+def _processes() -> "list[Process]":
+    """All live processes as (process id, parent, session), zombies left out; none where ``/proc`` is of no use."""
+    names = posix.listdir("/proc") if _proc_is_ours() else []
     return [process for name in names if name.isdigit() for process in _read(name)]
 
 
-def _read(name: str) -> Iterator[Process]:
+def _read(name: str) -> "Iterator[Process]":
     """The process *name*, unless it has ended meanwhile. Its command, in brackets, may hold anything, brackets too."""
     try:
         with open(f"/proc/{name}/stat", "rb") as file:
@@ -101,4 +99,4 @@ def _read(name: str) -> Iterator[Process]:
     except (OSError, ValueError):
         return
     if state not in (b"Z", b"X"):
-        yield Process(int(name), int(parent), int(session))
+        yield int(name), int(parent), int(session)

@@ -46,3 +46,7 @@ class HookCancelledError(HookRunError):
 
 class FilterOutputError(HookRunError):
     """A filter succeeded, but what it wrote is not a configuration."""
+
+
+class HookFunctionError(OCIHooksError):
+    """A function hook raised something, which is the cause of this error."""

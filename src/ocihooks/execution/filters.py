@@ -17,9 +17,9 @@ from ocihooks.errors import DocumentError
 from ocihooks.execution.config_types import misfits
 from ocihooks.execution.difference import difference
 from ocihooks.execution.errors import FilterOutputError, HookRunError
-from ocihooks.execution.outcome import last_words
 from ocihooks.execution.result import HookResult
 from ocihooks.execution.runner import RunOptions, run_hook
+from ocihooks.execution.words import last_words
 from ocihooks.spec.hook import Hook
 
 _MOST_MISFITS = 5

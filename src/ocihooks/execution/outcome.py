@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-
 from ocihooks.errors import quoted
 from ocihooks.execution.errors import HookCancelledError, HookFailedError, HookTimeoutError
 from ocihooks.execution.program import command_line
 from ocihooks.execution.result import HookResult
+from ocihooks.execution.words import ending, last_words, lateness, survivors
 from ocihooks.spec.hook import Hook
-
-_LAST_LINES = 5
-_LAST_CHARACTERS = 600
 
 
 def checked(hook: Hook, result: HookResult, *, cancelled: bool, limit_s: float) -> HookResult:
@@ -25,9 +21,9 @@ def checked(hook: Hook, result: HookResult, *, cancelled: bool, limit_s: float) 
         HookTimeoutError, HookCancelledError, HookFailedError: It did not.
     """
     command = quoted(list(command_line(hook)), 200)
-    rest = _leftovers(result) + last_words(result.stderr)
+    rest = survivors(result.left_running) + last_words(result.stderr)
     if result.timed_out:
-        text = f"{command} {_too_late(result, limit_s)}{rest}"
+        text = f"{command} {lateness(result.status, limit_s)}{rest}"
         raise HookTimeoutError(text, hook=hook, result=result, code="timeout", hint=_TIMEOUT_HINT)
     if cancelled:
         text = f"{command} was cancelled by its caller and killed{rest}"
@@ -39,34 +35,3 @@ def checked(hook: Hook, result: HookResult, *, cancelled: bool, limit_s: float) 
 
 
 _TIMEOUT_HINT = "raise the hook's timeout, or find out with strace what it waits for"
-
-
-def ending(status: int | None) -> str:
-    """How a program ended, as the second half of a sentence."""
-    if status is None:
-        return "ended in an unknown way: the process that watched it was killed"
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"
-
-
-def _too_late(result: HookResult, limit_s: float) -> str:
-    if result.status is None or result.status < 0:
-        return f"did not end within {limit_s:g} s and was killed"
-    return f"{ending(result.status)}, but a process it left behind held its output open for more than {limit_s:g} s"
-
-
-def _leftovers(result: HookResult) -> str:
-    if not result.left_running:
-        return ""
-    return f"; can't be killed: process {', '.join(map(str, result.left_running))}"
-
-
-def last_words(stderr: bytes) -> str:
-    """The last lines of *stderr* as the end of a sentence; nothing if it's empty."""
-    lines = stderr.decode("utf-8", "replace").rstrip().splitlines()[-_LAST_LINES:]
-    text = "\n".join(lines)[-_LAST_CHARACTERS:]
-    return f"; stderr: {quoted(text)}" if text else ""

@@ -1,11 +1,11 @@
-"""The hook's three streams, seen from the caller: none of them ever makes it wait."""
+"""
+The hook's three streams, seen from the caller: none of them ever makes it wait.
 
-from __future__ import annotations
+On the supervisor's warm path.
+"""
 
-import fcntl
-import os
+import posix
 import select
-from abc import ABC, abstractmethod
 
 OUTPUT_LIMIT = 64 * 1024
 """Bytes kept per stream where the wrapper runs hooks; the library keeps all unless told otherwise."""
@@ -13,7 +13,7 @@ OUTPUT_LIMIT = 64 * 1024
 _CHUNK = 64 * 1024
 
 
-class Stream(ABC):
+class Stream:
     """A descriptor to poll, and what to do when it is ready. It owns the descriptor, which is -1 when closed."""
 
     events = select.POLLIN
@@ -21,20 +21,20 @@ class Stream(ABC):
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
-    @abstractmethod
     def ready(self) -> bool:
         """Do what can be done without waiting; True when nothing more will come."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Give the descriptor back, once."""
         if self.fd >= 0:
-            os.close(self.fd)
+            posix.close(self.fd)
             self.fd = -1
 
 
 def pipe() -> tuple[int, int]:
     """A pipe whose ends are above the three standard descriptors, even if the caller had closed these."""
-    reader, writer = os.pipe()
+    reader, writer = posix.pipe()
     return above_standard(reader), above_standard(writer)
 
 
@@ -42,8 +42,10 @@ def above_standard(fd: int) -> int:
     """*fd*, or its replacement above the three standard descriptors, which a hook gets its own of."""
     if fd > 2:
         return fd
+    import fcntl
+
     moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    os.close(fd)
+    posix.close(fd)
     return moved
 
 
@@ -52,13 +54,13 @@ class Capture(Stream):
 
     def __init__(self, fd: int, limit: int | None) -> None:
         super().__init__(fd)
-        os.set_blocking(fd, False)
+        posix.set_blocking(fd, False)
         self.limit = limit
         self.kept = bytearray()
         self.truncated = False
 
     def ready(self) -> bool:
-        data = os.read(self.fd, _CHUNK)
+        data = posix.read(self.fd, _CHUNK)
         self.kept += data
         if self.limit is not None and len(self.kept) > self.limit:
             del self.kept[: len(self.kept) - self.limit]
@@ -73,12 +75,12 @@ class Feed(Stream):
 
     def __init__(self, fd: int, data: bytes) -> None:
         super().__init__(fd)
-        os.set_blocking(fd, False)
+        posix.set_blocking(fd, False)
         self.rest = memoryview(data)
 
     def ready(self) -> bool:
         try:
-            self.rest = self.rest[os.write(self.fd, self.rest) :]
+            self.rest = self.rest[posix.write(self.fd, self.rest) :]
         except BrokenPipeError:
             return True
         return not self.rest

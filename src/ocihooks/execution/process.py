@@ -1,16 +1,24 @@
-"""A started hook as the caller sees it: the other end of its keeper's pipes."""
+"""
+A started hook as the caller sees it: the other end of its keeper's pipes.
 
-from __future__ import annotations
+On the supervisor's warm path.
+"""
 
-import os
+import posix
 import select
-import signal
 import time
-from contextlib import ExitStack
 
 from ocihooks.execution.descendants import send, signal_session
-from ocihooks.execution.keeper import LEAVE, Descriptors, Exec, keep
+from ocihooks.execution.keeper import LEAVE, Descriptors, keep
 from ocihooks.execution.output import Stream, pipe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+
+    from ocihooks.execution.exec import Exec
+else:
+    import _signal  # what signal is made of, without enum
 
 _GONE_WITHIN_S = 0.15
 
@@ -45,7 +53,7 @@ class HookProcess(Stream):
         """End the orders, upon which a keeper that is still there kills the hook; reap the keeper."""
         self.close()
         if self._orders >= 0:
-            os.close(self._orders)
+            posix.close(self._orders)
         if self._keeper is not None:
             self._reap(self._keeper)
 
@@ -54,49 +62,52 @@ class HookProcess(Stream):
         try:
             if not _ends(keeper, within_s=1.0):
                 self.abandon()
-            os.waitpid(keeper, 0)
+            posix.waitpid(keeper, 0)
         except (ProcessLookupError, ChildProcessError):
             pass  # the caller ignores SIGCHLD or reaps all children itself
 
-    def start(self, execute: Exec, *, stdin: int, stdout: int, stderr: int, directory: int | None) -> None:
+    def start(self, execute: "Exec", *, stdin: int, stdout: int, stderr: int, directory: int | None) -> None:
         """
         Fork the keeper; the descriptors are the hook's, and stay the caller's to close.
 
         Raises:
             OSError: There are no processes or descriptors to be had.
         """
-        with ExitStack() as keepers:
-            orders, self._orders = pipe()
-            keepers.callback(os.close, orders)
-            self.fd, reports = pipe()
-            keepers.callback(os.close, reports)
-            ends = Descriptors(
-                stdin=stdin, stdout=stdout, stderr=stderr, orders=orders, reports=reports, directory=directory
-            )
-            self._fork_keeper(execute, ends)
-
-    def _fork_keeper(self, execute: Exec, ends: Descriptors) -> None:
-        """Signals wait until the keeper's process id is noted, and never reach Python code in the keeper."""
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        orders, self._orders = pipe()
         try:
-            self._keeper = os.fork()
+            self.fd, reports = pipe()
+            try:
+                ends = Descriptors(
+                    stdin=stdin, stdout=stdout, stderr=stderr, orders=orders, reports=reports, directory=directory
+                )
+                self._fork_keeper(execute, ends)
+            finally:
+                posix.close(reports)
+        finally:
+            posix.close(orders)
+
+    def _fork_keeper(self, execute: "Exec", ends: Descriptors) -> None:
+        """Signals wait until the keeper's process id is noted, and never reach Python code in the keeper."""
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        try:
+            self._keeper = posix.fork()
             if self._keeper == 0:
                 keep(execute, ends, mask)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
     def order(self, order: bytes) -> None:
         """Tell the keeper what to do, unless it's through."""
         self._leaving = order == LEAVE
         if not self.finished:
             try:
-                os.write(self._orders, order)
+                posix.write(self._orders, order)
             except BrokenPipeError:
                 pass  # its last report says why
 
     def ready(self) -> bool:
         """Take in what the keeper reports; True after the last."""
-        data = os.read(self.fd, 4096)
+        data = posix.read(self.fd, 4096)
         *lines, self._text = (self._text + data).split(b"\n")
         for line in lines:
             self._note(*line.split())
@@ -126,19 +137,19 @@ class HookProcess(Stream):
         Unless the hook's descendants were to live on, its session is killed, which is all that can be found then.
         """
         if self._keeper is not None and not self.lost:
-            send(self._keeper, signal.SIGKILL)
+            send(self._keeper, _signal.SIGKILL)
         self.exited = self.finished = self.lost = True
         deadline = time.monotonic() + _GONE_WITHIN_S
         session = None if self._leaving else self.pid
-        while session and signal_session(session, signal.SIGKILL) and time.monotonic() < deadline:
+        while session and signal_session(session, _signal.SIGKILL) and time.monotonic() < deadline:
             time.sleep(0.01)
 
 
 def _ends(pid: int, within_s: float) -> bool:
-    pidfd = os.pidfd_open(pid)
+    pidfd = posix.pidfd_open(pid)
     try:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         return bool(poll.poll(within_s * 1000))
     finally:
-        os.close(pidfd)
+        posix.close(pidfd)

@@ -1,19 +1,29 @@
-"""A hook between its start and the last byte of its output: what is waited for how long, and what is killed when."""
+"""
+A hook between its start and the last byte of its output: what is waited for how long, and what is killed when.
 
-from __future__ import annotations
+On the supervisor's warm path.
+"""
 
-import os
-import signal
+import posix
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Self
 
-from ocihooks.execution.cancel import CancelWatch, HasFileno
-from ocihooks.execution.keeper import KILL, KILL_WITHIN_S, LEAVE, TERM, Exec
+from ocihooks.execution.keeper import KILL, KILL_WITHIN_S, LEAVE, TERM
 from ocihooks.execution.output import Capture, Feed, Pump, above_standard, pipe
 from ocihooks.execution.process import HookProcess
-from ocihooks.execution.result import HookResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    import signal as _signal
+    from collections.abc import Callable, Collection
+    from typing import Self
+
+    from ocihooks.execution.cancel import CancelWatch, HasFileno
+    from ocihooks.execution.exec import Exec
+
+    Directory = str | os.PathLike[str]
+else:
+    import _signal  # what signal is made of, without enum
 
 DRAIN_AFTER_KILL_S = 0.2
 
@@ -22,8 +32,6 @@ _ANSWER_WITHIN_S = 0.1
 
 _LEAVE_WITHIN_S = 1.0
 """Time for a keeper to list what lives on; there's no hurry as after a timeout, but it may have been stopped."""
-
-Directory = str | os.PathLike[str]
 
 
 class ChdirError(Exception):
@@ -42,8 +50,10 @@ class Run:
 
     Attributes:
         process: The hook.
+        outputs: What is kept of standard output and standard error; empty where nothing is captured.
         timed_out: Whether a limit ended the run.
         cancelled: Whether the caller did.
+        wall_s: Seconds that the run took, once it is through.
     """
 
     def __init__(self, *, drain_s: float | None, kill_grace_s: float, kill_leftovers: bool) -> None:
@@ -51,34 +61,36 @@ class Run:
         self._kill_grace_s = kill_grace_s
         self._kill_leftovers = kill_leftovers
         self._pump = Pump()
-        self._outputs: list[Capture] = []
+        self.outputs: list[Capture] = []
         self._cancel: CancelWatch | None = None
         self._killing = False
         self._started = time.monotonic()
-        self._wall_s = 0.0
+        self.wall_s = 0.0
         self.process = HookProcess()
         self.timed_out = False
         self.cancelled = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pump.close_all()
         self.process.release()
 
-    def heed(self, cancel: int | HasFileno) -> bool:
+    def heed(self, cancel: "int | HasFileno") -> bool:
         """Let *cancel* end the run; True when it wants that already."""
+        from ocihooks.execution.cancel import CancelWatch
+
         self._cancel = CancelWatch(cancel)
         self._pump.add(self._cancel)
         return self._cancel.is_ready()
 
     def start(
         self,
-        execute: Exec,
+        execute: "Exec",
         data: bytes,
         *,
-        cwd: Directory | None,
+        cwd: "Directory | None",
         capture: bool,
         output_limit: int | None,
     ) -> None:
@@ -89,12 +101,13 @@ class Run:
             ChdirError: The directory can't be opened.
             OSError: There are no processes or descriptors to be had.
         """
-        with ExitStack() as hooks_ends:
+        hooks_ends: list[int] = []
 
-            def lent(fd: int) -> int:
-                hooks_ends.callback(os.close, fd)
-                return fd
+        def lent(fd: int) -> int:
+            hooks_ends.append(fd)
+            return fd
 
+        try:
             self.process.start(
                 execute,
                 directory=None if cwd is None else lent(_open_directory(cwd)),
@@ -102,6 +115,9 @@ class Run:
                 stdout=lent(self._capture(output_limit) if capture else _null()),
                 stderr=lent(self._capture(output_limit) if capture else _null()),
             )
+        finally:
+            for fd in hooks_ends:
+                posix.close(fd)
         self._pump.add(self.process)
 
     def _feed(self, data: bytes) -> int:
@@ -111,13 +127,14 @@ class Run:
 
     def _capture(self, limit: int | None) -> int:
         reader, writer = pipe()
-        self._outputs.append(Capture(reader, limit))
-        self._pump.add(self._outputs[-1])
+        self.outputs.append(Capture(reader, limit))
+        self._pump.add(self.outputs[-1])
         return writer
 
     def follow(self, limit: float | None) -> None:
         """See the run through to its end; *limit* is the time at which it has to be over, or None."""
-        with _no_sigpipe():
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _PIPE_SIGNAL)
+        try:
             complete = self._until(self._has_exited, limit) and self._await_output(limit)
             self.cancelled = not complete and self._is_unwanted()
             self.timed_out = not complete and not self.cancelled
@@ -125,7 +142,9 @@ class Run:
                 self._dismiss(LEAVE, within_s=_LEAVE_WITHIN_S)
             else:
                 self._kill()
-        self._wall_s = time.monotonic() - self._started
+        finally:
+            _let_sigpipe_come(before)
+        self.wall_s = time.monotonic() - self._started
 
     def _await_output(self, limit: float | None) -> bool:
         """Wait for an ended hook's output as long as is wanted; False if the limit passed or the caller cancelled."""
@@ -152,7 +171,7 @@ class Run:
         if not self._until(lambda: self.process.finished, time.monotonic() + within_s) or self.process.lost:
             self.process.abandon()
 
-    def _until(self, done: Callable[[], bool], deadline: float | None) -> bool:
+    def _until(self, done: "Callable[[], bool]", deadline: float | None) -> bool:
         """Let the streams work until *done*; False at the *deadline*, or if the caller cancels before the kill."""
         while not done():
             left = None if deadline is None else deadline - time.monotonic()
@@ -168,43 +187,30 @@ class Run:
         return self._cancel is not None and self._cancel.requested
 
     def _is_silent(self) -> bool:
-        return not self._pump.has(*self._outputs)
-
-    def result(self) -> HookResult:
-        """What is known about the run."""
-        stdout, stderr = self._outputs or (None, None)
-        return HookResult(
-            status=self.process.status,
-            wall_s=self._wall_s,
-            stdout=bytes(stdout.kept) if stdout else b"",
-            stderr=bytes(stderr.kept) if stderr else b"",
-            stdout_truncated=stdout is not None and stdout.truncated,
-            stderr_truncated=stderr is not None and stderr.truncated,
-            timed_out=self.timed_out,
-            killed=self.process.killed,
-            left_running=self.process.alive,
-        )
+        return not self._pump.has(*self.outputs)
 
 
-def _open_directory(path: Directory) -> int:
+def _open_directory(path: "Directory") -> int:
     try:
-        return above_standard(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        return above_standard(posix.open(path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC))
     except OSError as error:
         raise ChdirError(error.errno or 0) from error
 
 
 def _null() -> int:
-    return above_standard(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+    return above_standard(posix.open("/dev/null", posix.O_WRONLY | posix.O_CLOEXEC))
 
 
-@contextmanager
-def _no_sigpipe() -> Iterator[None]:
-    """Writing to a hook that doesn't read is an error to be handled here, even if the caller lets SIGPIPE kill it."""
-    pipe_signal = {signal.SIGPIPE}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, pipe_signal)
-    try:
-        yield
-    finally:
-        if signal.SIGPIPE not in before:
-            signal.sigtimedwait(pipe_signal, 0)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+_PIPE_SIGNAL = {_signal.SIGPIPE}
+
+
+def _let_sigpipe_come(before: "Collection[int]") -> None:
+    """
+    Go back to the signal mask *before* a run.
+
+    Writing to a hook that doesn't read is an error to be handled here, even if the caller lets SIGPIPE kill it; so the
+    signal was blocked meanwhile, and what came of it is taken away.
+    """
+    if _signal.SIGPIPE not in before:
+        _signal.sigtimedwait(_PIPE_SIGNAL, 0)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, before)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from typing import TypedDict
 
 from ocihooks.execution.cancel import HasFileno
 from ocihooks.execution.errors import HookCancelledError, HookNotRunnableError, HookTimeoutError
-from ocihooks.execution.keeper import Exec
+from ocihooks.execution.exec import Exec
 from ocihooks.execution.outcome import checked
 from ocihooks.execution.program import Program, not_started
 from ocihooks.execution.result import HookResult
-from ocihooks.execution.run import ChdirError, Directory, Run
+from ocihooks.execution.run import ChdirError, Run
 from ocihooks.spec.hook import Hook
 from ocihooks.spec.state import State
+
+Directory = str | os.PathLike[str]
 
 MAX_TIMEOUT_S = 9223372036
 """Runtimes count in 64 bits of nanoseconds: more seconds would overflow and end the hook at once."""
@@ -103,7 +106,23 @@ def run_hook(
         run.follow(limit)
     if run.process.failure is not None:
         raise not_started(hook, *run.process.failure)
-    return checked(hook, run.result(), cancelled=run.cancelled, limit_s=round((limit or started) - started, 3))
+    return checked(hook, result_of(run), cancelled=run.cancelled, limit_s=round((limit or started) - started, 3))
+
+
+def result_of(run: Run) -> HookResult:
+    """What is known about a run that is over."""
+    stdout, stderr = run.outputs or (None, None)
+    return HookResult(
+        status=run.process.status,
+        wall_s=run.wall_s,
+        stdout=bytes(stdout.kept) if stdout else b"",
+        stderr=bytes(stderr.kept) if stderr else b"",
+        stdout_truncated=stdout is not None and stdout.truncated,
+        stderr_truncated=stderr is not None and stderr.truncated,
+        timed_out=run.timed_out,
+        killed=run.process.killed,
+        left_running=run.process.alive,
+    )
 
 
 def _limit(hook: Hook, timeout_s: float | None, deadline: float | None, now: float) -> float | None:

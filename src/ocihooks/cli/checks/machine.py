@@ -9,6 +9,7 @@ from dataclasses import replace
 from ocihooks.cli.checks.documents import program_findings, static_findings
 from ocihooks.cli.checks.names import name_findings
 from ocihooks.cli.checks.report import Checked, Report, report
+from ocihooks.cli.checks.supervision import supervision_findings
 from ocihooks.cli.inventory import look
 from ocihooks.cli.options import look_at_switch, with_directories
 from ocihooks.errors import WARNING, Diagnostic, DocumentError, OCIHooksError, UntrustedError, quoted
@@ -50,6 +51,7 @@ def rule_findings(rule: Rule, settings: Settings) -> Iterator[Diagnostic]:
     tolerated = settings.policy(rule.name) != "fail"
     for problem in _rule_findings(rule, settings.trust()):
         yield problem.but(severity=WARNING) if tolerated else problem
+    yield from supervision_findings(rule, settings)
 
 
 def _rule_findings(rule: Rule, trust: Trust) -> Iterator[Diagnostic]:

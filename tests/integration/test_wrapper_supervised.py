@@ -1,0 +1,140 @@
+"""Supervised hooks on real runtimes: one world under both, timeouts that hold, and failures that are told."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.wrappers import FIXED_PATH, Notes, Wrapper, entries_of, live
+
+from ocihooks.injection import SUPERVISED_STAGES
+from ocihooks.spec.stage import STAGES
+from ocihooks.testing.bundles import MadeBundle
+from ocihooks.testing.runtimes import Call, PrivateRuntime
+
+pytestmark = pytest.mark.runtime
+
+STATUS = {"prestart": "creating", "createRuntime": "creating", "poststart": "running", "poststop": "stopped"}
+
+
+def sh(script: str, *args: str, **members: Any) -> dict[str, Any]:
+    return {"path": "/bin/sh", "args": ["sh", "-c", script, *args], **members}
+
+
+@pytest.fixture
+def records(wrapper: Wrapper) -> Path:
+    """The wrapper's record file, with supervision switched on."""
+    file = wrapper.directory / "cache/records.jsonl"
+    wrapper.write_settings(supervise="on", records=str(file))
+    return file
+
+
+def recorded(records: Path, kind: str = "run") -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in records.read_text().splitlines()] if records.exists() else []
+    return [record for record in found if record["kind"] == kind]
+
+
+def create(runtime: PrivateRuntime, wrapper: Wrapper, bundle: MadeBundle) -> Call:
+    return runtime.create(bundle, runtime.new_id(), program=wrapper.script)
+
+
+def test_one_world_under_every_runtime(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, records: Path) -> None:
+    """Status and environment are the same under both runtimes; pid and the rest are as they were sent."""
+    for stage in STAGES:
+        hook = notes.hook(stage, in_container=stage == "startContainer", env=["A=${id}", "LD_LIBRARY_PATH=/no/such"])
+        wrapper.write_rule(f"{stage}.json", hook=hook, stages=[stage])
+    bundle = runtime.make_bundle(annotations={"org.example": "yes"}, mounts=[notes.mount])
+    _, pid = live(runtime, bundle, wrapper.script)
+    for declared in SUPERVISED_STAGES:
+        stage = "createRuntime" if declared == "prestart" else declared
+        seen = notes.read(declared)
+        assert seen.state["status"] == STATUS[stage]
+        assert seen.state["annotations"] == {"org.example": "yes"}
+        assert seen.state["bundle"] == str(bundle.directory)
+        assert seen.environment == {
+            "PATH": FIXED_PATH.removeprefix("PATH="),
+            "A": seen.state["id"],
+            "LD_LIBRARY_PATH": "/no/such",
+            "OCIHOOKS_RULE": str(wrapper.hooks_dirs[0] / f"{declared}.json"),
+            "OCIHOOKS_STAGE": stage,
+        }
+        assert stage == "poststop" or seen.state["pid"] == pid
+    for stage in ("createContainer", "startContainer"):
+        assert notes.read(stage).environment["A"] == "${id}", "not supervised"
+    assert sorted(record["stage"] for record in recorded(records)) == [
+        *("createRuntime", "createRuntime", "poststart", "poststop")
+    ]
+
+
+def test_records(runtime: PrivateRuntime, wrapper: Wrapper, records: Path) -> None:
+    """One record for what was added, one for the run, without the values of the hook's environment."""
+    hook = sh("cat > /dev/null; echo out; echo err >&2; exit 0", "sh", "${bundle}", env=["TOKEN=geheim"])
+    rule = wrapper.write_rule("10-a.json", hook=hook)
+    bundle = runtime.make_bundle()
+    live(runtime, bundle, wrapper.script)
+    (injection,), (run,) = recorded(records, "injection"), recorded(records)
+    assert injection["hooks"] == [{"rule": str(rule), "stage": "createRuntime"}]
+    assert injection["container"] == run["container"]
+    assert (run["rule"], run["stage"], run["outcome"]) == (str(rule), "createRuntime", "succeeded")
+    assert (run["status"], run["signal"], run["stdout"], run["stderr"]) == (0, None, "out\n", "err\n")
+    assert run["argv"][-1] == str(bundle.directory)
+    assert json.loads(run["state"])["id"] == run["container"]
+    assert "geheim" not in records.read_text()
+
+
+def test_failure_is_told_in_one_sentence(runtime: PrivateRuntime, wrapper: Wrapper, records: Path) -> None:
+    """Who reads the runtime's standard error learns rule, stage, command, status and the hook's last words."""
+    rule = wrapper.write_rule("10-a.json", hook=sh("echo no device >&2; exit 7"))
+    failed = create(runtime, wrapper, runtime.make_bundle())
+    assert failed.status != 0
+    sentence = 'createRuntime hook ["sh", "-c", "echo no device >&2; exit 7"] ended with status 7'
+    said = failed.stderr.replace("\\", "")
+    assert f"ocihooks: {rule}: {sentence}" in said
+    assert "no device" in said.partition("ocihooks: ")[0] + said.rpartition(sentence)[2]
+    assert len(failed.stderr.encode()) < 3000
+    (run,) = recorded(records)
+    assert (run["outcome"], run["status"], run["message"]) == ("failed", 7, "ended with status 7")
+
+
+@pytest.mark.parametrize("policy", ["warn", "ignore"])
+def test_failure_that_is_tolerated(runtime: PrivateRuntime, wrapper: Wrapper, records: Path, policy: str) -> None:
+    """Under on-failure = "warn" and "ignore" the container lives, and the record tells what happened."""
+    wrapper.write_settings(on_failure=policy, records=str(records))
+    for stage in SUPERVISED_STAGES:
+        wrapper.write_rule(f"{stage}.json", hook=sh("exit 7"), stages=[stage])
+    live(runtime, runtime.make_bundle(), wrapper.script)
+    outcomes = {record["outcome"] for record in recorded(records)}
+    assert outcomes == {"warned" if policy == "warn" else "ignored"}
+
+
+def test_timeout_holds(runtime: PrivateRuntime, wrapper: Wrapper, records: Path) -> None:
+    """A hook that passes its timeout is over within a second, with children that hold its output."""
+    wrapper.write_rule("10-a.json", hook=sh("trap '' TERM; /bin/sleep 4711 & /bin/sleep 4711", timeout=1))
+    started = time.monotonic()
+    failed = create(runtime, wrapper, runtime.make_bundle())
+    assert time.monotonic() - started < 4
+    assert failed.status != 0
+    assert "did not end within 1 s and was killed" in failed.stderr
+    (run,) = recorded(records)
+    assert (run["timed_out"], run["left_running"]) == (True, [])
+    assert run["killed"] >= 3
+    assert 1 <= run["wall_s"] < 2.5
+
+
+def test_doing_it_twice_equals_doing_it_once(runtime: PrivateRuntime, wrapper: Wrapper, records: Path) -> None:
+    """A bundle that is used again has each supervised hook once; without supervision it has the plain one."""
+    wrapper.write_rule("10-a.json", hook=sh("exit 0", timeout=3, env=["A=1"]))
+    bundle = runtime.make_bundle()
+    live(runtime, bundle, wrapper.script)
+    (first,) = entries_of(bundle, "createRuntime")
+    live(runtime, bundle, wrapper.script)
+    assert entries_of(bundle, "createRuntime") == [first]
+    assert first["timeout"] == 8
+    assert len(recorded(records, "injection")) == 1
+    wrapper.write_settings(supervise="off")
+    live(runtime, bundle, wrapper.script)
+    (plain,) = entries_of(bundle, "createRuntime")
+    assert (plain["path"], plain["timeout"]) == ("/bin/sh", 3)
