@@ -16,6 +16,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,12 +24,32 @@ import pytest
 
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.testing.bundles import make_rootfs
+from ocihooks.testing.engines.buildah import buildah_version
+from ocihooks.testing.engines.containerd import containerd_version
+from ocihooks.testing.engines.docker import docker_version
+from ocihooks.testing.engines.podman import podman_version
 from ocihooks.testing.runtimes import RUNTIMES, OrdinaryUser, find_runtime, make_ordinary_user
 
 RAN_ON = "ran on"
 """Name of the user property that says on which runtime or engine a test ran; its value is ``NAME VERSION``."""
 
-INTEGRATION = Path(__file__).parent / "integration"
+
+def runtime_version(name: str) -> str:
+    """The version of a runtime, or UnavailableError."""
+    return find_runtime(name).version
+
+
+PROMISED = {"integration": RUNTIMES, "engines": ("docker", "containerd", "podman")}
+"""What a run of each of these folders has to use where ``CI=true``."""
+
+VERSIONS: dict[str, Callable[[], str]] = {
+    **{name: partial(runtime_version, name) for name in RUNTIMES},
+    "docker": docker_version,
+    "containerd": containerd_version,
+    "podman": podman_version,
+    "buildah": buildah_version,
+}
+"""What the account lists in any case, and how to ask for its version."""
 
 UnavailableAction = Callable[[OCIHooksError], NoReturn]
 
@@ -129,16 +150,17 @@ class Account:
             return
         counts = self._counts()
         lines = [f"{subject}: {count} test{'' if count == 1 else 's'}" for subject, count in counts.items()]
-        unused = [name for name in RUNTIMES if not any(counts[subject] for subject in counts if _name(subject) == name)]
-        if unused and runtimes_are_promised() and covers_integration(session.config):
-            lines.insert(0, f"FAILED: CI=true promises {' and '.join(unused)}, but no test passed there")
+        used = {_name(subject) for subject, count in counts.items() if count}
+        unused = [name for name in promised(session.config) if name not in used]
+        if unused and runtimes_are_promised():
+            lines.insert(0, f"FAILED: CI=true promises {', '.join(unused)}, but no test passed there")
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._print(lines)
 
     def _counts(self) -> dict[str, int]:
-        """Tests by ``NAME VERSION``: the runtimes first, zeros included, then whatever else tests ran on."""
-        counts = dict.fromkeys(map(_subject, RUNTIMES), 0)
+        """Tests by ``NAME VERSION``: runtimes and engines first, zeros included, then whatever else tests ran on."""
+        counts = dict.fromkeys(map(_subject, VERSIONS), 0)
         return counts | {subject: len(self._passed[subject]) for subject in sorted(self._passed)}
 
     def _print(self, lines: list[str]) -> None:
@@ -149,16 +171,23 @@ class Account:
             reporter.write_line(line, red=line.startswith("FAILED"))
 
 
-def covers_integration(config: pytest.Config) -> bool:
-    """Whether this run was asked for the whole folder of integration tests: alone or as a part, not thinned out."""
-    thinned = config.option.keyword or "runtime" in config.option.markexpr
-    folders = (config.invocation_params.dir / argument for argument in config.args)
-    return not thinned and any(INTEGRATION.is_relative_to(folder.resolve()) for folder in folders)
+def promised(config: pytest.Config) -> list[str]:
+    """What a run has to use: that of each folder that it was asked for whole, alone or as a part, not thinned out."""
+    if config.option.keyword or "runtime" in config.option.markexpr:
+        return []
+    asked_for = [(config.invocation_params.dir / argument).resolve() for argument in config.args]
+    here = Path(__file__).resolve().parent
+    return [
+        name
+        for folder, names in PROMISED.items()
+        if any((here / folder).is_relative_to(path) for path in asked_for)
+        for name in names
+    ]
 
 
 def _subject(name: str) -> str:
     try:
-        return f"{name} {find_runtime(name).version}"
+        return f"{name} {VERSIONS[name]()}"
     except UnavailableError:
         return f"{name} (missing)"
 

@@ -1,7 +1,8 @@
 /*
  * Writes down what a process inherits, or starts a program in unusual surroundings.
  *
- *     PROGRAM WORDS...                    writes to the file PROGRAM.seen, one fact a line
+ *     PROGRAM WORDS...                    writes to the file PROGRAM.seen, one fact a line, and becomes
+ *                                         PROGRAM.next if that is there
  *     surroundings --start KIND PROGRAM WORDS...
  *
  * Bytes are written as hexadecimal digits. Descriptors are those below 64, each with its flags, place and device.
@@ -70,7 +71,11 @@ static int record(int argc, char **argv) {
     fprintf(out, "umask %o\nprocess %d\nparent %d\n", mask, getpid(), getppid());
     fprintf(out, "nice %d dumpable %d no new privileges %d\n", getpriority(PRIO_PROCESS, 0), prctl(PR_GET_DUMPABLE),
             prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
-    return fclose(out) ? 98 : 0;
+    umask(mask);
+    if (fclose(out)) return 98;
+    snprintf(path, sizeof path, "%s.next", argv[0]);
+    execv(path, argv);
+    return 0;
 }
 
 static char *odd_environment[] = {"PATH=/bin", "PATH=/again", "A", "=", "=x", "", "B=\x01\xff\xfe", "a.b-c d=1",
@@ -80,6 +85,8 @@ static char *odd_environment[] = {"PATH=/bin", "PATH=/again", "A", "=", "=x", ""
                                   "PYTHONHOME=/nowhere", "PYTHONPATH=.", "TMPDIR=/nowhere", "LOCPATH=/nowhere", NULL};
 static char *plain_environment[] = {"PATH=/bin", "HOME=/", NULL};
 static char *no_environment[] = {NULL};
+static char *usable_environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "A\nB=1", "\n=", "==x", "NAME", "\xff=\xfe",
+                                     "a.b-c d=1", "LC_ALL=C", "A=1", "A=2", NULL};
 
 static void change_signals(void) {
     sigset_t blocked;
@@ -108,14 +115,33 @@ static void change_limits(void) {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+/* Unusual, and yet such that runtimes and containers work. */
+static void change_what_is_usable(void) {
+    struct rlimit files = {512, 1024}, core = {0, 4096};
+    int ignored[] = {SIGPIPE, SIGXFSZ, SIGHUP, SIGUSR1}, file = open("/dev/null", O_RDWR | O_APPEND);
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR2);
+    sigaddset(&blocked, SIGWINCH);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
+    setrlimit(RLIMIT_NOFILE, &files);
+    setrlimit(RLIMIT_CORE, &core);
+    setpriority(PRIO_PROCESS, 0, 3);
+    dup2(file, 40);
+    umask(027);
+}
+
 static int start(const char *kind, char **argv) {
     char **environment = plain_environment;
     if (strcmp(kind, "odd environment") == 0) environment = odd_environment;
     if (strcmp(kind, "no environment") == 0) environment = no_environment;
+    if (strcmp(kind, "usable") == 0) environment = usable_environment;
     if (strcmp(kind, "signals") == 0) change_signals();
     if (strcmp(kind, "descriptors") == 0) change_descriptors(0);
     if (strcmp(kind, "closed descriptors") == 0) change_descriptors(1);
     if (strcmp(kind, "limits") == 0) change_limits();
+    if (strcmp(kind, "usable") == 0) change_what_is_usable();
     execve(argv[0], argv, environment);
     return 99;
 }

@@ -14,7 +14,16 @@ from tests.docs.manpages import DIRECTORY, PAGES, lines, section
 
 from ocihooks.errors import OCIHooksError, UnavailableError
 
-EXPECTED = ("ocihooks.1", "ocihooks-rules.5", "ocihooks-runtime.8", "ocihooks-settings.5")
+EXPECTED = (
+    "container-hooks-runtime.8",
+    "container-hooks.8",
+    "container-hooks.toml.5",
+    "oci-add-hooks.8",
+    "ocihooks-rules.5",
+    "ocihooks-runtime.8",
+    "ocihooks-settings.5",
+    "ocihooks.1",
+)
 
 FOREIGN = {"crun.1", "oci-hooks.5", "runc.8"}
 """Pages of other projects that ours refer to."""

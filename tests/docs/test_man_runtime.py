@@ -14,7 +14,7 @@ from ocihooks.hooksd.lint import TIMEOUT_MAX
 from ocihooks.hooksd.patterns import MAX_MEMORY_BYTES, MAX_TEXT_BYTES
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX
 from ocihooks.install.record import record_file
-from ocihooks.places import CACHE_DIR, SETTINGS_FILE
+from ocihooks.places import CACHE_DIR, RECORDS_FILE, SETTINGS_FILE
 from ocihooks.trust import MAX_FILE_BYTES
 from ocihooks.wrapper.switch import switch_file
 
@@ -46,6 +46,7 @@ def test_files() -> None:
         record_file(DEFAULT_PREFIX, DEFAULT_NAME),
         CACHE_DIR,
         "$XDG_RUNTIME_DIR/ocihooks",
+        RECORDS_FILE,
         SETTINGS_FILE,
         switch_file(SETTINGS_FILE),
         DEFAULT_DIR,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.docs.manpages import DIRECTORY, displays, items, plain, section
 
-from ocihooks.settings import KEYS, RULE_KEYS, Key, parse_settings
+from ocihooks.settings import KEYS, RULE_KEYS, Key, RuleSettings, parse_settings
 from ocihooks.trust import Trust
 from ocihooks.wrapper.static import parse_static_hooks, read_static_hooks
 
@@ -53,14 +53,17 @@ def test_example_can_be_read() -> None:
     for name in KEYS:
         attribute = name.replace("-", "_")
         assert getattr(settings, attribute) != getattr(defaults, attribute), name
-    assert settings.rules == {"10-guard.json": "fail"}
+    guard = settings.rules["10-guard.json"]
+    assert {name.replace("-", "_") for name in RULE_KEYS} == set(RuleSettings.__slots__)
+    for name in RuleSettings.__slots__:
+        assert getattr(guard, name) not in (None, getattr(settings, name)), name
 
 
 def test_example_explains_each_key() -> None:
-    """A comment stands in front of each key of the example."""
+    """A comment stands in front of each key of the example's first table."""
     before = ""
-    for line in example("[ocihooks]").splitlines():
-        if " = " in line and "[ocihooks.rules" not in before:
+    for line in example("[ocihooks]").partition("[ocihooks.rules")[0].splitlines():
+        if " = " in line:
             assert before.startswith("#"), line
         before = line
 

@@ -1,4 +1,4 @@
-"""docs/how-to/first-hook-with-runc.md: every command is executed as it stands, in order, and prints what is shown."""
+"""The how-to pages: every command is executed as it stands, in order, and prints what is shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.docs.walk_through import Machine, matches, steps
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.testing.runtimes import find_runtime
 
-STEPS = steps(PROJECT / "docs/how-to/first-hook-with-runc.md", "run")
+PAGES = ("first-hook-with-runc.md", "migrate-from-oci-add-hooks-and-container-hooks.md")
 
 ASKS_FOR_STATUS = "echo $?"
 
@@ -39,11 +39,13 @@ def machine(
 
 @pytest.mark.runtime
 @pytest.mark.slow
-def test_every_command_does_what_is_shown(machine: Machine) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_does_what_is_shown(page: str, machine: Machine) -> None:
     """All commands succeed, unless the page asks for the status right behind, and print what the page shows."""
-    outcomes = machine.run(STEPS)
-    may_fail = [*(step.command == ASKS_FOR_STATUS for step in STEPS[1:]), False]
-    for step, outcome, allowed in zip(STEPS, outcomes, may_fail, strict=True):
+    walk = steps(PROJECT / "docs/how-to" / page, "run")
+    outcomes = machine.run(walk)
+    may_fail = [*(step.command == ASKS_FOR_STATUS for step in walk[1:]), False]
+    for step, outcome, allowed in zip(walk, outcomes, may_fail, strict=True):
         told = f"{step.block}: {step.command}\nstatus {outcome.status}, printed:\n{outcome.output}"
         assert allowed or outcome.status == 0, told
         assert step.output is None or matches(step.output, outcome.output), told

@@ -91,7 +91,7 @@ class Machine:
         for name in ("etc", "home", "opt", "packages", "real-etc", "site", "usr-local/bin", "usr-local/sbin", "wheels"):
             (directory / name).mkdir(mode=0o755, parents=True)
         for entry in Path("/etc").iterdir():
-            if entry.name not in ("containers", "ocihooks"):
+            if entry.name not in ("container-hooks", "containers", "oci-add-hooks", "ocihooks"):
                 (directory / "etc" / entry.name).symlink_to(directory / "real-etc" / entry.name)
         _build_wheel(directory / "wheels")
         _copy_dependencies("ocihooks", directory / "site")

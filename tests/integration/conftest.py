@@ -1,8 +1,18 @@
-"""Real runtimes for tests: each with state of its own, and gone when the test ends."""
+"""
+Real runtimes for tests, each with state of its own and gone when the test ends, and the wrapper in its two forms.
+
+The form is what engines call: the launcher, which starts Python where it has to, or the script alone. Every test of the
+wrapper runs in both; on a fake runtime with the whole product. On real runtimes a test runs once on each, with one form
+here and the other there, which form comes to which runtime alternating from test to test: what the launcher does with a
+call does not depend on the runtime behind it, so pairs are enough. The other half of the product is marked slow. Where
+the package has no launcher, the script runs on both.
+``every_combination`` marks the tests for which that is not so: where the runtime's own work shows what it inherited.
+"""
 
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +21,7 @@ import pytest
 from tests.integration.wrappers import Installations, Notes, Simulated, Wrapper, make_notes
 
 from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.install.launcher import is_built
 from ocihooks.testing.cgroups import CgroupView
 from ocihooks.testing.runtimes import (
     RUNTIMES,
@@ -19,6 +30,42 @@ from ocihooks.testing.runtimes import (
     PrivateRuntime,
     find_runtime,
 )
+
+LAUNCHER, SCRIPT = FORMS = ("launcher", "script")
+"""The forms of the wrapper."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Announce the mark of this directory."""
+    config.addinivalue_line("markers", "every_combination: both forms of the wrapper on each runtime, always")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow the combinations of form and runtime that need not run each time."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "every_combination" not in item.keywords and not is_paired(item):
+            item.add_marker(pytest.mark.slow)
+
+
+def is_paired(item: pytest.Function) -> bool:
+    """Whether this combination of form and runtime is one of the two that the test runs in."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    if not {"form", "installed_runtime"} <= given.keys():
+        return True
+    if not is_built():
+        return bool(given["form"] == SCRIPT)
+    turn = zlib.crc32(f"{item.path.name} {item.originalname}".encode())
+    return (FORMS.index(given["form"]) + RUNTIMES.index(given["installed_runtime"]) + turn) % 2 == 0
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest, unavailable: Callable[[OCIHooksError], NoReturn]) -> str:
+    """What engines call, in turn: the launcher, or the script alone."""
+    if request.param == LAUNCHER and not is_built():
+        unavailable(UnavailableError("the package was built without the launcher", hint="apt-get install gcc"))
+    given: str = request.param
+    return given
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +129,17 @@ def rootless_runtime(
 
 
 @pytest.fixture(scope="session")
-def installations(public_directory: Path) -> Installations:
-    """Installed wrappers, for tests that need another one than below."""
-    return Installations(public_directory / "installed")
+def all_installations(public_directory: Path) -> Installations:
+    """Installed wrappers of all tests, in the form that the package was built for."""
+    directory = public_directory / "installed"
+    directory.mkdir(mode=0o755)
+    return Installations(directory)
+
+
+@pytest.fixture
+def installations(all_installations: Installations, form: str) -> Installations:
+    """Installed wrappers of each form in turn, for tests that need another one than below."""
+    return all_installations.in_form(launcher=form == LAUNCHER)
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.wrappers import Installations, Notes, Wrapper, timeout_of
+from tests.integration.wrappers import Notes, Wrapper, timeout_of
 
-from ocihooks.install.launcher import is_built
 from ocihooks.testing.bundles import MadeBundle
 from ocihooks.testing.runtimes import PrivateRuntime
 
@@ -314,10 +313,9 @@ def plain_rule(dice: random.Random, label: str, notes: Notes) -> tuple[dict[str,
 
 
 @pytest.mark.parametrize("group", range(2))
-def test_compiled_rules(runtime: PrivateRuntime, installations: Installations, notes: Notes, group: int) -> None:
+def test_compiled_rules(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, group: int) -> None:
     """Rules that have not changed for a while, and so are kept compiled, run for the same containers as fresh ones."""
     dice = random.Random(SEED + group)
-    wrapper = installations.wrapper(runtime.path)
     rules = {f"r{number}": plain_rule(dice, f"r{number}", notes) for number in range(4)}
     for label, (document, _) in rules.items():
         wrapper.write_file(f"{label}.json", json.dumps(document))
@@ -345,11 +343,10 @@ def test_compiled_rules(runtime: PrivateRuntime, installations: Installations, n
     assert [file.suffix for file in (wrapper.directory / "cache").iterdir()].count(".rules") == 1
 
 
-def test_shortcut(runtime: PrivateRuntime, installations: Installations, notes: Notes) -> None:
+@pytest.mark.every_combination
+@pytest.mark.parametrize("form", ["launcher"], indirect=True)
+def test_shortcut(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
     """Without Python the launcher still starts containers that surely match no rule; all others are refused."""
-    if not is_built():
-        pytest.skip("the package was built without the launcher")
-    wrapper = installations.wrapper(runtime.path, launcher=True)
     hook = notes.hook("a", env=["PATH=/usr/bin:/bin"])
     wrapper.write_rule("a.json", hook=hook, when={"annotations": {"^org\\.example$": "^yes$"}})
     time.sleep(2.1)

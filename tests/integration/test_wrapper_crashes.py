@@ -1,7 +1,10 @@
 """
 The wrapper killed, or refused by the system, at every system call that touches a file of ours or of the bundle.
 
-config.json is the old or the new one, whole, at every instant; the next start works and leaves nothing behind.
+config.json is the old or the new one, whole, at every instant; the next start works and leaves nothing behind. Three
+ways lead through a create, and each is looked at: with compiled rules ("warm"), without ("cold"), and by the launcher
+alone, which skips a container that matches nothing ("skipped"). The launcher's own calls come before those of Python,
+so one way runs in that form, one in the other; the rest of the product, and every error at every call, is marked slow.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import pytest
 from tests.integration.wrappers import PROGRAM, Wrapper, install_wrapper, litter
 
 from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.install.launcher import is_built
 from ocihooks.testing.bundles import MadeBundle, make_bundle
 
 # errno, and the words in which a message tells it.
@@ -33,6 +37,8 @@ ERRORS = {
     "EROFS": "read-only file system",
     "EDQUOT": "disk quota exceeded",
 }
+INTERRUPTED = "EINTR"
+"""After this error a call is made again where the kernel could give it; no message is promised."""
 
 
 WRITING = ("write", "mkdir", "rename", "renameat", "renameat2", "unlink", "unlinkat", "fchmod", "fchown", "setxattr")
@@ -70,6 +76,7 @@ class Scene:
         old: config.json as an engine writes it.
         new: As the wrapper leaves it.
         cold: Whether there are no compiled rules yet when a container is created.
+        skipped: Whether the launcher starts the runtime without the wrapper in Python.
         points: The system calls of one create that touch a file of ours.
     """
 
@@ -79,6 +86,7 @@ class Scene:
     old: bytes
     new: bytes
     cold: bool
+    skipped: bool
     points: tuple[Point, ...] = ()
 
     def reset(self) -> None:
@@ -86,11 +94,17 @@ class Scene:
         self.bundle.config_path.unlink()
         self.bundle.config_path.write_bytes(self.old)
         if self.cold:
-            shutil.rmtree(self.wrapper.directory / "cache", ignore_errors=True)
+            for file in (self.wrapper.directory / "cache").glob("*.rules*"):
+                file.unlink()
 
     def writing(self) -> list[Point]:
         """The points that write."""
         return [point for point in self.points if point.name in WRITING or "O_CREAT" in point.text]
+
+    def litter_in_the_cache(self) -> list[str]:
+        """What lies beside the compiled rules."""
+        cache = self.wrapper.directory / "cache"
+        return [path.name for path in cache.iterdir() if path.name.startswith(".")] if cache.exists() else []
 
     def content(self) -> bytes:
         """config.json as it is at present."""
@@ -112,7 +126,21 @@ def create(wrapper: Wrapper, bundle: MadeBundle, under: list[str]) -> subprocess
     return subprocess.run([*under, *words], capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.fixture(scope="module", params=["warm", "cold"])
+WAYS = [
+    "warm-launcher",
+    "cold-script",
+    "skipped-launcher",
+    pytest.param("warm-script", marks=pytest.mark.slow),
+    pytest.param("cold-launcher", marks=pytest.mark.slow),
+]
+
+
+def only(*ways: object) -> pytest.MarkDecorator:
+    """Run a test on these ways only."""
+    return pytest.mark.parametrize("traced", list(ways), indirect=True)
+
+
+@pytest.fixture(scope="module", params=WAYS)
 def traced(
     request: pytest.FixtureRequest,
     public_directory: Path,
@@ -122,14 +150,18 @@ def traced(
     """A scene in which one create has been traced."""
     if shutil.which("strace") is None:
         unavailable(UnavailableError("strace: not found on PATH", hint="apt-get install strace"))
+    way, _, form = str(request.param).partition("-")
+    if form == "launcher" and not is_built():
+        unavailable(UnavailableError("the package was built without the launcher", hint="apt-get install gcc"))
     directory = public_directory / f"crashes-{request.param}"
     directory.mkdir(mode=0o755)
     runtime = directory / "nothing-runc"
     runtime.write_text("#!/bin/sh\necho started\n")
     runtime.chmod(0o755)
-    wrapper = install_wrapper(directory / "w", runtime)
+    wrapper = install_wrapper(directory / "w", runtime, launcher=form == "launcher")
     for name in ("a", "b"):
-        wrapper.write_rule(f"{name}.json", hook={"path": "/bin/cat"}, when={"commands": ["true"]})
+        command = "none" if way == "skipped" else "true"
+        wrapper.write_rule(f"{name}.json", hook={"path": "/bin/cat"}, when={"commands": [command]})
     bundle = make_bundle(directory / "b", rootfs=rootfs)
     old = bundle.config_path.read_bytes()
     time.sleep(2.1)  # rules that were written a moment ago are not kept compiled
@@ -137,11 +169,22 @@ def traced(
         bundle.write_config(old)
         assert create(wrapper, bundle, []).stdout == "started\n"
     new = bundle.config_path.read_bytes()
-    scene = Scene(directory=directory, wrapper=wrapper, bundle=bundle, old=old, new=new, cold=request.param == "cold")
+    assert (new == old) == (way == "skipped")
+    scene = Scene(
+        directory=directory,
+        wrapper=wrapper,
+        bundle=bundle,
+        old=old,
+        new=new,
+        cold=way == "cold",
+        skipped=way == "skipped",
+    )
     scene.reset()
     trace = directory / "trace"
     assert create(wrapper, bundle, tracing("trace=all", str(trace))).stdout == "started\n"
-    return replace(scene, points=tuple(points_in(trace.read_text(), scene)))
+    text = trace.read_text()
+    assert (str(wrapper.python_script) in text) != scene.skipped
+    return replace(scene, points=tuple(points_in(text, scene)))
 
 
 @pytest.fixture
@@ -171,6 +214,7 @@ def points_in(trace: str, scene: Scene) -> Iterator[Point]:
             yield Point(name=name, number=numbers[name], text=text)
 
 
+@only("warm-launcher", "cold-script", pytest.param("warm-script", marks=pytest.mark.slow))
 def test_killed_anywhere(scene: Scene) -> None:
     """Killed at any system call: config.json is the old or the new one, and the next start repairs and cleans up."""
     seen = set()
@@ -184,26 +228,59 @@ def test_killed_anywhere(scene: Scene) -> None:
         assert scene.create().stdout == "started\n", point
         assert scene.content() == scene.new, point
         assert litter(scene.bundle) == [], point
+        assert scene.litter_in_the_cache() == [], point
     assert (True, False) in seen
     assert scene.cold or (True, True) in seen
 
 
+@only("skipped-launcher")
+def test_killed_while_skipping(scene: Scene) -> None:
+    """The launcher killed at any system call has changed nothing, and is in no next one's way."""
+    assert len(scene.points) > 15
+    for point in scene.points:
+        killed = scene.create(f"inject={point.name}:signal=KILL:when={point.number}")
+        assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), point
+        assert (killed.stdout, scene.content(), litter(scene.bundle)) == ("", scene.old, []), point
+    assert scene.create().stdout == "started\n"
+
+
+@only("skipped-launcher")
+def test_refused_while_skipping(scene: Scene) -> None:
+    """Whatever the launcher is refused, the wrapper in Python comes to the same end: nothing to add, a start."""
+    errors = [*ERRORS, INTERRUPTED]
+    for index, point in enumerate(scene.points):
+        call = scene.create(f"inject={point.name}:error={errors[index % len(errors)]}:when={point.number}")
+        assert (call.returncode, call.stdout, call.stderr) == (0, "started\n", ""), point
+        assert (scene.content(), litter(scene.bundle)) == (scene.old, []), point
+
+
+@only("warm-launcher", "cold-script")
 def test_refused_anywhere(scene: Scene) -> None:
     """Refused at any system call: the new config.json and a start, or the old one, nothing beside it, and a message."""
-    names = list(ERRORS)
-    outcomes = []
+    errors = [*ERRORS, INTERRUPTED]
     points = [point for point in scene.points if not scene.cold or point.name in ("openat", "getdents64", *WRITING)]
-    for index, point in enumerate(points):
-        scene.reset()
-        error = names[index % len(names)]
-        call = scene.create(f"inject={point.name}:error={error}:when={point.number}")
-        outcomes.append(outcome(scene, call, f"{error} {point}"))
+    outcomes = [refused_at(scene, point, errors[index % len(errors)]) for index, point in enumerate(points)]
     assert {"started", "refused"} <= set(outcomes)
     assert len(outcomes) > 20
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [*ERRORS, INTERRUPTED])
+def test_refused_anywhere_by_every_error(scene: Scene, error: str) -> None:
+    """The same for every error at every call, in both forms."""
+    outcomes = {refused_at(scene, point, error) for point in scene.points}
+    assert "started" in outcomes
+
+
+def refused_at(scene: Scene, point: Point, error: str) -> str:
+    """How a create ends that is refused at *point*."""
+    scene.reset()
+    call = scene.create(f"inject={point.name}:error={error}:when={point.number}")
+    return outcome(scene, call, f"{error} {point}")
+
+
+@only("warm-launcher", pytest.param("warm-script", marks=pytest.mark.slow))
 @pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("traced", ["warm"], indirect=True)
 def test_refused_while_writing(scene: Scene, error: str) -> None:
     """Whatever the system says while config.json is written, the message has the file and the words for it."""
     written = [point for point in scene.writing() if str(scene.bundle.directory) in point.text]
@@ -239,7 +316,7 @@ def outcome(scene: Scene, call: subprocess.CompletedProcess[str], about: str) ->
     return "refused"
 
 
-@pytest.mark.parametrize("traced", ["warm"], indirect=True)
+@only("warm-launcher", "warm-script")
 @pytest.mark.parametrize("limit", [0, 1000], ids=["at-once", "after-a-part"])
 def test_file_size_limit(scene: Scene, limit: int) -> None:
     """A limit on the size of files, whose signal CPython ignores: the old config.json and a message."""
@@ -248,7 +325,7 @@ def test_file_size_limit(scene: Scene, limit: int) -> None:
     assert "file too large" in call.stderr
 
 
-@pytest.mark.parametrize("traced", ["warm"], indirect=True)
+@only("warm-launcher", "warm-script")
 def test_full_file_system(scene: Scene) -> None:
     """A bundle on a full file system: the old config.json and a message that says so."""
     if os.geteuid() != 0:

@@ -584,3 +584,70 @@ def test_many_problems(simulated: Simulated) -> None:
     call = simulated.create()
     assert_refused(call, "000.json")
     assert "more problems" in call.stderr
+
+
+def in_private_mounts(script: str, simulated: Simulated, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell *script* in mounts of its own; $1 is the bundle, $2 a directory, and "$@" behind them a create."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount")
+    bundle, directory = str(simulated.bundle.directory), simulated.directory / "mounted"
+    directory.mkdir()
+    script = f'B=$1 D=$2; shift 2; {script}; exec "$@"'
+    create = [str(simulated.wrapper.script), *words, "create", "--bundle", bundle, "c1"]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", bundle, str(directory)]
+    return subprocess.run([*command, *create], capture_output=True, text=True, check=False, timeout=60)
+
+
+READ_ONLY = {
+    "bind-mounted": ('mount --bind "$B/config.json" "$B/config.json"', "something is mounted on the file"),
+    "bind-mounted-read-only": (
+        'mount --bind "$B/config.json" "$B/config.json"; mount -o remount,bind,ro "$B/config.json"',
+        "something is mounted on the file",
+    ),
+    "on-a-read-only-file-system": (
+        'mount --bind "$B" "$B"; mount -o remount,bind,ro "$B"',
+        "mount the file system for writing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_configuration_that_can_not_be_replaced(simulated: Simulated, name: str) -> None:
+    """A config.json that can't be replaced: a message with the remedy for who matches, and not a word for others."""
+    script, remedy = READ_ONLY[name]
+    rule = simulated.wrapper.write_rule("a.json", hook=TRUE)
+    before = content_of(simulated.bundle)
+    call = in_private_mounts(script, simulated)
+    assert_refused(call, str(simulated.bundle.config_path), "can't be replaced", f"hint: {remedy}")
+    assert (content_of(simulated.bundle), litter(simulated.bundle)) == (before, [])
+    assert simulated.fake.calls() == ()
+    rule.unlink()
+    (simulated.directory / "mounted").rmdir()
+    call = in_private_mounts(script, simulated)
+    assert (call.returncode, call.stderr) == (0, ""), call
+    assert len(simulated.fake.calls()) == 1
+
+
+def test_read_only_file(simulated: Simulated) -> None:
+    """A config.json without any write permission is replaced all the same, and keeps its mode."""
+    simulated.wrapper.write_rule("a.json", hook=TRUE)
+    simulated.bundle.config_path.chmod(0o400)
+    assert simulated.create().returncode == 0
+    assert rules_of(simulated.bundle) == ["a.json"]
+    assert simulated.bundle.config_path.stat().st_mode & 0o7777 == 0o400
+
+
+FULL = 'mount -t tmpfs -o size=64k,mode=700 none "$D"; : > "$D/log"; cat /dev/zero > "$D/fill" 2>/dev/null || :'
+
+
+def test_logs_on_a_full_disk(simulated: Simulated) -> None:
+    """The disk of the wrapper's log and the engine's is full: containers start, or standard error says why not."""
+    log = simulated.directory / "mounted/log"
+    simulated.wrapper.write_settings(log=str(log))
+    rule = simulated.wrapper.write_rule("a.json", hook=TRUE)
+    call = in_private_mounts(FULL, simulated, "--log", str(log))
+    assert (call.returncode, call.stderr) == (0, ""), call
+    assert rules_of(simulated.bundle) == ["a.json"]
+    rule.write_text("{")
+    log.parent.rmdir()
+    assert_refused(in_private_mounts(FULL, simulated, "--log", str(log)), "a.json")

@@ -30,11 +30,11 @@ OVERFLOW_UID = 65534
 
 
 @pytest.fixture(scope="session")
-def users_python(ordinary_python: str, installations: Installations) -> str:
+def users_python(ordinary_python: str, all_installations: Installations) -> str:
     """An interpreter with which an ordinary user can run the wrapper as it is installed here."""
     if os.geteuid() != 0:
         pytest.skip("needs root to become an ordinary user")
-    probe = installations.wrapper("/bin/true")
+    probe = all_installations.wrapper("/bin/true")
     paths = next(line for line in probe.python_script.read_text().splitlines() if line.startswith("sys.path"))
     code = f"import sys; {paths}; import re2; import ocihooks.wrapper.create"
     tried = subprocess.run([ordinary_python, "-IS", "-c", code], user=1, group=1, check=False, capture_output=True)

@@ -9,87 +9,24 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.starting import latin, start
 from tests.integration.wrappers import Installations, Notes, Simulated, Wrapper, rules_of
 
-from ocihooks.install.launcher import is_built
 from ocihooks.testing.bundles import MadeBundle, make_bundle
 from ocihooks.testing.fake import Answer, RecordedCall, write_fake_runtime
-from ocihooks.testing.runtimes import Call, PrivateRuntime
-
-# Prepares a process as told and becomes the program; runs in an interpreter of its own.
-_STARTER = """
-import ctypes, fcntl, json, os, resource, signal, sys
-told = json.loads(sys.argv[1])
-for number in range(1, 32):
-    if number not in (signal.SIGKILL, signal.SIGSTOP):
-        signal.signal(number, signal.SIG_IGN if number in told["ignored"] else signal.SIG_DFL)
-for number, path in told["descriptors"].items():
-    fd = os.open(path, os.O_RDONLY)
-    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200); os.close(fd)
-    os.dup2(high, int(number))
-for number in told["closed"]:
-    os.close(number)
-for name, limits in told["limits"].items():
-    resource.setrlimit(getattr(resource, name), limits)
-os.umask(told["umask"])
-os.nice(told["nice"])
-if told["session"]:
-    os.setsid()
-if told["cwd"] is not None:
-    os.chdir(told["cwd"])
-if told["cwd_removed"]:
-    os.mkdir("gone"); os.chdir("gone"); os.rmdir("../gone")
-words, entries = ([item.encode("latin-1") for item in told[name]] for name in ("words", "environment"))
-arrays = [(ctypes.c_char_p * (len(items) + 1))(*items) for items in (words, entries)]
-signal.pthread_sigmask(signal.SIG_SETMASK, told["blocked"])
-ctypes.CDLL(None).execve(words[0], *arrays)
-"""
-
-USUAL: dict[str, Any] = {
-    "environment": ["PATH=/usr/bin:/bin"],
-    "ignored": [],
-    "blocked": [],
-    "descriptors": {},
-    "closed": [],
-    "limits": {},
-    "umask": 0o022,
-    "nice": 0,
-    "session": False,
-    "cwd": None,
-    "cwd_removed": False,
-}
+from ocihooks.testing.runtimes import PrivateRuntime
 
 
-def latin(*texts: str | bytes) -> list[str]:
-    """*texts* as the starter takes them: one letter for each byte."""
-    return [(text if isinstance(text, bytes) else os.fsencode(text)).decode("latin-1") for text in texts]
-
-
-def start(program: Path, *words: str | bytes, stdin: bytes = b"", **told: Any) -> subprocess.CompletedProcess[bytes]:
-    """Start *program* as told; without a word: in the usual way."""
-    order = USUAL | {"words": latin(str(program), *words)} | told
-    command = [sys.executable, "-ISc", _STARTER, json.dumps(order)]
-    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=60)
-
-
-def with_launcher(launcher: bool) -> bool:
-    """Skip the test where the launcher is asked for and was not built."""
-    if launcher and not is_built():
-        pytest.skip("the package was built without the launcher")
-    return launcher
-
-
-def mirror(installations: Installations, directory: Path, rootfs: Path, *, launcher: bool) -> Simulated:
-    """The wrapper in front of a fake runtime, with a rule that matches; the launcher in front or not."""
-    simulated = installations.simulated(directory, rootfs, launcher=with_launcher(launcher))
+@pytest.fixture
+def mirrored(simulated: Simulated) -> Simulated:
+    """The wrapper in front of a fake runtime, with a rule that matches."""
     simulated.wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     return simulated
 
@@ -101,9 +38,9 @@ def compare(simulated: Simulated, *words: str | bytes, **told: Any) -> RecordedC
         start(program, *words, **told)
         shutil.rmtree(simulated.fake.state_directory, ignore_errors=True)
     direct, wrapped = simulated.fake.calls()[begun:]
-    assert set(wrapped.ignored_signals) <= set(direct.ignored_signals)
-    # CPython ignores these two itself, so without help nobody knows what they were.
-    assert set(direct.ignored_signals) - set(wrapped.ignored_signals) <= {"SIGPIPE", "SIGXFSZ"}
+    # CPython ignores these two itself, so without the launcher nobody knows what they were.
+    unknown = set() if simulated.wrapper.launched else {"SIGPIPE", "SIGXFSZ"}
+    assert set(wrapped.ignored_signals) == set(direct.ignored_signals) - unknown
     free = ("pid", "parent_pid", "ignored_signals", "config", "config_sha256")
     for field in fields(RecordedCall):
         if field.name not in free:
@@ -111,45 +48,17 @@ def compare(simulated: Simulated, *words: str | bytes, **told: Any) -> RecordedC
     return wrapped
 
 
-CREATE = ("create", "--bundle", "BUNDLE", "c1")
-STATE = ("state", "c1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of call: through the launcher or not, one that changes config.json or not."""
-
-    launcher: bool
-    words: tuple[str, ...]
-
-
 KINDS = {
-    "launcher-create": Kind(launcher=True, words=CREATE),
-    "launcher-state": Kind(launcher=True, words=STATE),
-    "python-create": Kind(launcher=False, words=CREATE),
-    "python-state": Kind(launcher=False, words=STATE),
-    "python-unknown": Kind(launcher=False, words=("nonsense", "--x")),
+    "create": ("create", "--bundle", "BUNDLE", "c1"),
+    "state": ("state", "c1"),
+    "unknown": ("nonsense", "--x"),
 }
 
 
 @pytest.fixture(params=KINDS.values(), ids=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """Each kind of call in turn."""
-    given: Kind = request.param
-    with_launcher(given.launcher)
-    return given
-
-
-@pytest.fixture
-def mirrored(kind: Kind, installations: Installations, private_directory: Path, rootfs: Path) -> Simulated:
-    """The wrapper in front of a fake runtime, for that kind of call."""
-    return mirror(installations, private_directory, rootfs, launcher=kind.launcher)
-
-
-@pytest.fixture
-def words(kind: Kind, mirrored: Simulated) -> tuple[str, ...]:
-    """The words of that kind of call."""
-    return tuple(str(mirrored.bundle.directory) if word == "BUNDLE" else word for word in kind.words)
+def words(request: pytest.FixtureRequest, mirrored: Simulated) -> tuple[str, ...]:
+    """The words of each kind of call in turn: one that changes config.json, one that doesn't, one that nobody knows."""
+    return tuple(str(mirrored.bundle.directory) if word == "BUNDLE" else word for word in request.param)
 
 
 def test_arguments(mirrored: Simulated, words: tuple[str, ...]) -> None:
@@ -163,6 +72,7 @@ ENVIRONMENTS: dict[str, tuple[str | bytes, ...]] = {
     "none": (),
     "not-utf-8": ("PATH=/bin", b"BYTES=\xff\xfe\n", b"\xe9=1"),
     "odd": ("A=1", "A=2", "A", "=x", "", "B=", "C=a=b", "PATH=/bin"),
+    "names-that-no-shell-holds": ("A\nB=1", "\n=", "==x", b"\xff\x01=\n", "a.b-c d=1", "BASH_FUNC_f%%=() { :; }"),
     "of-python": (
         "PYTHONPATH=/nowhere",
         "PYTHONHOME=/nowhere",
@@ -181,16 +91,8 @@ ENVIRONMENTS: dict[str, tuple[str | bytes, ...]] = {
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-@pytest.mark.parametrize("launcher", [True, False], ids=["launcher", "python"])
-def test_environment(
-    installations: Installations,
-    private_directory: Path,
-    rootfs: Path,
-    environment: tuple[str | bytes, ...],
-    launcher: bool,
-) -> None:
+def test_environment(mirrored: Simulated, environment: tuple[str | bytes, ...]) -> None:
     """Every entry of the environment reaches the runtime, in its order and to the byte, and none is added."""
-    mirrored = mirror(installations, private_directory, rootfs, launcher=launcher)
     words = ("create", "--bundle", str(mirrored.bundle.directory), "c1")
     call = compare(mirrored, *words, environment=latin(*environment))
     assert call.environment == tuple(os.fsdecode(entry) for entry in environment)
@@ -223,7 +125,7 @@ def test_descriptors(mirrored: Simulated, words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("closed", [[0], [2], [0, 1, 2]], ids=str)
 def test_closed_standard_descriptors(
-    installations: Installations, mirrored: Simulated, kind: Kind, words: tuple[str, ...], closed: list[int]
+    installations: Installations, mirrored: Simulated, words: tuple[str, ...], closed: list[int]
 ) -> None:
     """A closed standard descriptor is closed for the runtime, too: nothing of ours takes its place."""
     list_descriptors = installations.directory / "list-runc"
@@ -232,7 +134,7 @@ def test_closed_standard_descriptors(
         f"#!/bin/sh\nfor n in 0 1 2 3 4 5; do [ ! -e /proc/$$/fd/$n ] || echo $n; done >{seen}\n"
     )
     list_descriptors.chmod(0o755)
-    wrapper = installations.wrapper(list_descriptors, launcher=kind.launcher)
+    wrapper = installations.wrapper(list_descriptors)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     shown = []
     for program in (list_descriptors, wrapper.script):
@@ -249,10 +151,11 @@ IGNORED = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.
     "numbers", [[], [signal.SIGPIPE], [signal.SIGXFSZ], IGNORED], ids=["none", "pipe", "xfsz", "many"]
 )
 def test_ignored_signals(mirrored: Simulated, words: tuple[str, ...], numbers: Sequence[int]) -> None:
-    """Ignored signals stay ignored, and no other is."""
+    """Ignored signals stay ignored, and no other is; of SIGPIPE and SIGXFSZ only the launcher can know."""
     call = compare(mirrored, *words, ignored=list(map(int, numbers)))
     expected = {signal.Signals(number).name for number in numbers}
-    assert expected - {"SIGPIPE", "SIGXFSZ"} <= set(call.ignored_signals) <= expected
+    unknown = set() if mirrored.wrapper.launched else {"SIGPIPE", "SIGXFSZ"}
+    assert set(call.ignored_signals) == expected - unknown
 
 
 def test_blocked_signals(mirrored: Simulated, words: tuple[str, ...]) -> None:
@@ -282,15 +185,13 @@ ulimit -a
 """
 
 
-def test_other_attributes(
-    installations: Installations, mirrored: Simulated, kind: Kind, words: tuple[str, ...]
-) -> None:
+def test_other_attributes(installations: Installations, mirrored: Simulated, words: tuple[str, ...]) -> None:
     """Limits, priority, session, capabilities, namespaces, cgroup and the like stay as they were."""
     seen = mirrored.directory / "seen"
     looker = installations.directory / "looking-runc"
     looker.write_text(_ATTRIBUTES.format(seen=seen))
     looker.chmod(0o755)
-    wrapper = installations.wrapper(looker, launcher=kind.launcher)
+    wrapper = installations.wrapper(looker)
     wrapper.write_rule("a.json", hook={"path": "/bin/cat"})
     limits = {"RLIMIT_NOFILE": [100, 200], "RLIMIT_CORE": [0, 4096], "RLIMIT_STACK": [1 << 22, resource.RLIM_INFINITY]}
     shown = []
@@ -349,70 +250,6 @@ def test_answer(installations: Installations, private_directory: Path, rootfs: P
         made = start(wrapper.script, operation, *(["--bundle", str(bundle.directory)] if changing else []), "c1")
         said = (made.returncode, made.stdout.decode(), made.stderr.decode())
         assert said == (status, answer.stdout, answer.stderr), operation
-
-
-def normal(call: Call) -> tuple[int, list[str], list[str]]:
-    """Status and output of a call without what differs from one call to the next."""
-    out, err = (
-        [re.sub(r"time=\"[^\"]*\"|^\S+Z: ", "", line) for line in text.splitlines()]
-        for text in (call.stdout, call.stderr)
-    )
-    return call.status, out, err
-
-
-LOOKS: dict[str, Callable[[str], list[str]]] = {
-    "state": lambda container_id: ["state", container_id],
-    "list": lambda _: ["list", "--format", "json"],
-    "ps": lambda container_id: ["ps", "--format", "json", container_id],
-    "exec": lambda container_id: ["exec", container_id, "sh", "-c", "echo out; echo err >&2; exit 5"],
-    "exec-env": lambda container_id: [
-        "exec",
-        "--env",
-        "A=b",
-        "--cwd",
-        "/tmp",
-        container_id,
-        "sh",
-        "-c",
-        "echo $A; pwd",
-    ],
-    "version": lambda _: ["--version"],
-    "features": lambda _: ["features"],
-    "unknown-operation": lambda _: ["nonsense"],
-    "unknown-container": lambda _: ["state", "no-such-container"],
-    "delete-running": lambda container_id: ["delete", container_id],
-    "kill-0": lambda container_id: ["kill", container_id, "0"],
-    "create-twice": lambda container_id: ["create", "--bundle", "BUNDLE", container_id],
-    "create-without-id": lambda _: ["create", "--bundle", "BUNDLE"],
-    "create-help": lambda _: ["create", "--help"],
-}
-
-
-@pytest.mark.runtime
-def test_operations_on_a_running_container(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
-    """On a running container all operations print, fail and end through the wrapper as they do without it."""
-    wrapper.write_rule("a.json", hook=notes.hook("a"))
-    bundle = runtime.make_bundle(args=["sleep", "100"], env=["PATH=/bin"])
-    container_id = runtime.new_id()
-    assert runtime.create(bundle, container_id, program=wrapper.script).status == 0
-    assert runtime.start(container_id, program=wrapper.script).status == 0
-    differ = {}
-    for name, words_of in LOOKS.items():
-        words = [str(bundle.directory) if word == "BUNDLE" else word for word in words_of(container_id)]
-        direct, wrapped = (normal(runtime.call(*words, program=program)) for program in (None, wrapper.script))
-        if direct != wrapped:
-            differ[name] = (direct, wrapped)
-    assert differ == {}
-    for operation in ("pause", "resume"):
-        assert normal(runtime.call(operation, container_id, program=wrapper.script)) == (0, [], [])
-        state = runtime.state(container_id)
-        assert state is not None
-        assert state["status"] == {"pause": "paused", "resume": "running"}[operation]
-    assert normal(runtime.kill(container_id, program=wrapper.script)) == (0, [], [])
-    runtime.wait_for_status(container_id, "stopped")
-    assert normal(runtime.delete(container_id, program=wrapper.script)) == (0, [], [])
-    assert runtime.state(container_id) is None
-    assert notes.order() == ["a"]
 
 
 SPELLINGS: dict[str, Callable[[str], tuple[list[str], bool]]] = {

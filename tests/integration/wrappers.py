@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -56,6 +57,11 @@ class Wrapper:
     runtime: Path
     settings: Path
     hooks_dirs: tuple[Path, Path]
+
+    @property
+    def launched(self) -> bool:
+        """Whether engines call the launcher."""
+        return self.script != self.python_script
 
     def write_rule(
         self,
@@ -126,7 +132,7 @@ def install_wrapper(
         directory=directory,
         script=Path(record.script),
         python_script=next((file for file in beside if file.suffix == ".py"), Path(record.script)),
-        images=tuple(file for file in beside if file.suffix != ".py"),
+        images=tuple(file for file in beside if file.suffix not in (".py", ".supervise", ".supervisor")),
         runtime=Path(runtime),
         settings=settings,
         hooks_dirs=hooks_dirs,
@@ -155,12 +161,19 @@ class Installations:
     """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(mode=0o755)
         self.directory = directory
+        self._options: dict[str, Any] = {}
         self._made: dict[tuple[object, ...], tuple[Wrapper, dict[Path, bytes]]] = {}
+
+    def in_form(self, *, launcher: bool) -> Installations:
+        """The same, with or without the launcher where nobody says."""
+        other = copy.copy(self)
+        other._options = self._options | {"launcher": launcher}
+        return other
 
     def wrapper(self, runtime: str | os.PathLike[str], **options: Any) -> Wrapper:
         """A wrapper in front of *runtime*; the arguments are those of ``install_wrapper``."""
+        options = self._options | options
         key = (str(runtime), *sorted(options.items()))
         if key not in self._made:
             wrapper = install_wrapper(self.directory / f"w{len(self._made)}", runtime, **options)
@@ -171,6 +184,7 @@ class Installations:
         for file, data in saved.items():
             if not file.exists() or file.read_bytes() != data:
                 file.write_bytes(data)
+                file.chmod(0o755 if file == wrapper.script else 0o644)
         return wrapper
 
     def simulated(self, directory: Path, rootfs: Path, **options: Any) -> Simulated:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def tree(tmp_path: Path) -> Path:
     directory = tmp_path / "tree"
     directory.mkdir()
     leave_out = shutil.ignore_patterns("__pycache__", "ocihooks-launcher*")
-    for name in ("src", "launcher"):
+    for name in ("src", "launcher", "tests"):
         shutil.copytree(ROOT / name, directory / name, ignore=leave_out)
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, directory / name)
@@ -71,9 +72,10 @@ def test_with_a_compiler_the_wheel_has_the_launcher(tree: Path, with_compiler: d
     wheel, _ = build(tree, "wheel", with_compiler)
     assert wheel.name.endswith(f"-py3-none-{PLATFORM}.whl")
     with zipfile.ZipFile(wheel) as archive:
-        info = archive.getinfo(LAUNCHER)
-        assert info.external_attr >> 16 & 0o111 == 0o111
-        assert archive.read(info)[:4] == b"\x7fELF"
+        for program in (LAUNCHER, f"{LAUNCHER}-dropins"):
+            info = archive.getinfo(program)
+            assert info.external_attr >> 16 & 0o111 == 0o111
+            assert archive.read(info)[:4] == b"\x7fELF"
         metadata = next(name for name in archive.namelist() if name.endswith("/WHEEL"))
         assert "Root-Is-Purelib: false" in archive.read(metadata).decode()
     assert not list((tree / "src").rglob("ocihooks-launcher.*"))
@@ -116,24 +118,69 @@ def test_without_a_static_library_the_launcher_is_dynamic(tree: Path, with_compi
         assert b"/ld-" in archive.read(LAUNCHER)
 
 
-def test_the_sdist_can_be_installed_without_a_compiler(
-    tree: Path, with_compiler: dict[str, str], without_compiler: dict[str, str]
+@pytest.fixture
+def machine_without_compiler(tmp_path: Path) -> dict[str, str]:
+    """An environment in which all programs are to be found but C compilers."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for directory in filter(os.path.isdir, os.environ["PATH"].split(":")):
+        for name in set(os.listdir(directory)) - set(os.listdir(programs)):
+            if not is_compiler(name):
+                (programs / name).symlink_to(Path(directory, name))
+    return {"PATH": str(programs), "HOME": str(tmp_path)}
+
+
+def is_compiler(name: str) -> bool:
+    """Whether a program of that name may compile C."""
+    return any(word.startswith(COMPILERS) for word in (name, name.rpartition("-")[2])) or "-gcc" in name
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(("tests/integration/test_wrapper_log.py", "tests/architecture/test_warm_path.py"), id="part"),
+        pytest.param(("tests/integration", "tests/architecture/test_warm_path.py"), id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_the_sdist_works_without_a_compiler(
+    tree: Path, with_compiler: dict[str, str], machine_without_compiler: dict[str, str], part: tuple[str, ...]
 ) -> None:
-    """The sdist has the launcher's source and not the program; installed where no compiler is, the package works."""
+    """
+    The sdist has the launcher's source and not the program; installed where no compiler is, the package works: the
+    tests that run containers on both runtimes, or a part of them, and those of what the wrapper imports, are green.
+    """
     sdist, _ = build(tree, "sdist", with_compiler)
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"launcher/launcher.c", "launcher/testing/driver.c", "hatch_build.py", "pyproject.toml"} <= names
+        archive.extractall(tree.parent / "sources", filter="data")
+    assert {
+        "launcher/launcher.c",
+        "launcher/dropins.c",
+        "launcher/testing/driver.c",
+        "hatch_build.py",
+        "pyproject.toml",
+    } <= names
     assert f"src/{LAUNCHER}" not in names
 
     place = tree.parent / "site"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    command += ["--disable-pip-version-check", "--root-user-action=ignore", "--no-cache-dir", "--target", str(place)]
-    done = subprocess.run(
-        [*command, str(sdist)], env=without_compiler, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    code = f"import sys; sys.path.insert(0, {str(place)!r}); from ocihooks.install import launcher; "
-    code += "print(launcher.PROGRAM, launcher.is_built())"
-    ran = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert ran.stdout == f"{place / LAUNCHER} False\n"
+    pip = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
+    pip += ["--disable-pip-version-check", "--root-user-action=ignore", "--target", str(place), str(sdist)]
+    assert ran(pip, machine_without_compiler) == (0, "")
+    there = machine_without_compiler | {"PYTHONPATH": str(place)}
+    shown = "from ocihooks.install import launcher; print(launcher.PROGRAM, launcher.is_built())"
+    assert ran(["-c", shown], there) == (0, f"{place / LAUNCHER} False\n")
+
+    (sources,) = (tree.parent / "sources").iterdir()
+    shutil.rmtree(sources / "src")
+    status, said = ran(["-m", "pytest", "-q", "-n", "0", "-m", "not slow", *part], there, cwd=sources)
+    assert status == 0, said
+    assert " passed" in said
+    for runtime in filter(shutil.which, ("runc", "crun")):
+        assert re.search(rf"^{runtime} \S+: [1-9]\d* tests?$", said, re.MULTILINE), said
+
+
+def ran(words: list[str], environment: dict[str, str], cwd: Path | None = None) -> tuple[int, str]:
+    """Run Python; returns its status, and what it printed."""
+    command = [sys.executable, *words]
+    done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=1800)
+    return done.returncode, done.stdout + done.stderr

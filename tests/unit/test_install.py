@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit import installing
+from tests.unit.installing import NAME
 
 import ocihooks
 from ocihooks.errors import OCIHooksError, ReplaceError, SettingsError, UnavailableError, UntrustedError, UsageError
@@ -31,33 +33,21 @@ from ocihooks.install.install import (
 )
 from ocihooks.install.record import Record, read_record, record_file, sha256
 from ocihooks.install.script import START
+from ocihooks.install.supervisor import IMAGE, SCRIPT
 from ocihooks.version import __version__
 
-NAME = "ocihooks-runtime"
 PYTHON = os.path.realpath(sys.executable)
 
 
-@pytest.fixture
-def runtime(tmp_path: Path) -> Path:
-    """A program that says what it was called with."""
-    path = tmp_path / "runc"
-    path.write_text('#!/bin/sh\necho "runtime: $*"\n')
-    path.chmod(0o755)
-    return path
+runtime = installing.runtime
+wanted = installing.wanted
 
 
 @pytest.fixture
-def request_here(tmp_path: Path, runtime: Path) -> Request:
-    """A request that can be granted."""
-    (tmp_path / "prefix").mkdir(mode=0o755)
-    request = Request(prefix=str(tmp_path / "prefix"), runtime=str(runtime), launcher=False)
-    try:
-        prepare_install(request)
-    except UntrustedError as error:
-        if Path(str(error.file)).is_relative_to(tmp_path):
-            raise
-        pytest.skip(f"interpreter and package could be written by others here: {error}")
-    return request
+def request_here(wanted: Request) -> Request:
+    """A request that can be granted, with a prefix that is there."""
+    Path(wanted.prefix).mkdir(mode=0o755)
+    return wanted
 
 
 def tree(directory: Path) -> dict[str, int]:
@@ -85,7 +75,8 @@ class TestInstalled:
             "lib": 0o755,
             "lib/ocihooks": 0o755,
             f"lib/ocihooks/{NAME}.json": 0o644,
-            **{f"lib/ocihooks/{NAME}{ending}": 0o644 for ending in (START, *ENDINGS)},
+            f"lib/ocihooks/{NAME}{SCRIPT}": 0o755,
+            **{f"lib/ocihooks/{NAME}{ending}": 0o644 for ending in (START, IMAGE, *ENDINGS)},
         }
 
     def test_record(self, request_here: Request, runtime: Path, tmp_path: Path) -> None:
@@ -98,6 +89,7 @@ class TestInstalled:
         script = Path(request_here.prefix, "bin", NAME)
         assert record == Record(
             name=NAME,
+            program=NAME,
             script=str(script),
             script_sha256=sha256(script.read_bytes()),
             runtime=str(runtime),
@@ -108,7 +100,9 @@ class TestInstalled:
             version=__version__,
             cache_dir="/c",
             launcher=False,
-            files=tuple(f"{request_here.prefix}/lib/ocihooks/{NAME}{ending}" for ending in (START, *ENDINGS)),
+            files=tuple(
+                f"{request_here.prefix}/lib/ocihooks/{NAME}{ending}" for ending in (SCRIPT, IMAGE, START, *ENDINGS)
+            ),
             made_directories=tuple(f"{request_here.prefix}/{name}" for name in ("bin", "lib", "lib/ocihooks")),
         )
         assert is_unchanged(record)

@@ -15,6 +15,7 @@ from ocihooks.install.record import Record, read_record, record_file, sha256
 
 RECORD = Record(
     name="w",
+    program="ocihooks-runtime",
     script="/p/bin/w",
     script_sha256=sha256(b"x"),
     runtime="/r",

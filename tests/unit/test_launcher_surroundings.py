@@ -23,7 +23,7 @@ bundle = launcher_programs.bundle
 
 KINDS = (
     *("plain environment", "odd environment", "no environment", "signals", "descriptors", "closed descriptors"),
-    "limits",
+    *("limits", "usable"),
 )
 
 

@@ -47,6 +47,12 @@ GOOD = [
     pytest.param("default-timeout", "3_600", 3600, id="longest-timeout"),
     pytest.param("log", '"/var/log/é.log"', "/var/log/é.log", id="log"),
     pytest.param("shortcut", "false", False, id="no-shortcut"),
+    pytest.param("supervise", '"on"', "on", id="supervise"),
+    pytest.param("supervise", '"off"', "off", id="no-supervision"),
+    pytest.param("on-failure", '"warn"', "warn", id="failures-warn"),
+    pytest.param("on-failure", '"ignore"', "ignore", id="failures-ignored"),
+    pytest.param("leftovers", '"kill"', "kill", id="leftovers"),
+    pytest.param("records", '"/var/log/r.jsonl"', "/var/log/r.jsonl", id="records"),
     pytest.param("trusted-groups", "[50, 4294967294]", (50, 4294967294), id="groups"),
 ]
 
@@ -77,6 +83,10 @@ BAD = [
     pytest.param("log", '""', id="log-empty"),
     pytest.param("log", "2020-01-01", id="log-date"),
     pytest.param("shortcut", '"no"', id="shortcut-string"),
+    pytest.param("supervise", "true", id="supervise-true"),
+    pytest.param("on-failure", '"retry"', id="on-failure-word"),
+    pytest.param("leftovers", '"keep "', id="leftovers-blank"),
+    pytest.param("records", '"records.jsonl"', id="records-relative"),
     pytest.param("trusted-groups", "50", id="groups-no-array"),
     pytest.param("trusted-groups", '["staff"]', id="groups-names"),
     pytest.param("trusted-groups", "[-1]", id="groups-negative"),
@@ -115,7 +125,11 @@ class TestKeys:
         """The default that the table shows is the one that counts when the key is missing."""
         default = getattr(Settings(), key.replace("-", "_"))
         shown = KEYS[key].default
-        assert default is None if shown == "none" else KEYS[key].read(tomllib.loads(f"x = {shown}")["x"]) == default
+        assert (
+            default is None
+            if shown.endswith(("none", "none otherwise"))
+            else KEYS[key].read(tomllib.loads(f"x = {shown}")["x"]) == default
+        )
 
     @pytest.mark.parametrize("key", [*KEYS.values(), *RULE_KEYS.values()])
     def test_documented(self, key: Any) -> None:
@@ -140,6 +154,31 @@ class TestRules:
         )
         names = ("10-a.json", "20-b.json", "plain", "other.json")
         assert [settings.policy(name) for name in names] == ["fail", "warn", "ignore", "warn"]
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            pytest.param("", None, id="default"),
+            pytest.param('supervise = "on"', ("fail", False), id="on"),
+            pytest.param('on-failure = "warn"', ("warn", False), id="implied-by-warn"),
+            pytest.param('on-failure = "ignore"\nsupervise = "off"', ("ignore", False), id="implied-by-ignore"),
+            pytest.param('leftovers = "kill"', None, id="leftovers-alone"),
+            pytest.param('supervise = "on"\nleftovers = "kill"', ("fail", True), id="leftovers"),
+            pytest.param('[ocihooks.rules.a]\nsupervise = "on"', ("fail", False), id="rule-on"),
+            pytest.param('supervise = "on"\n[ocihooks.rules.a]\nsupervise = "off"', None, id="rule-off"),
+            pytest.param('on-failure = "warn"\n[ocihooks.rules.a]\non-failure = "fail"', None, id="rule-fails"),
+            pytest.param(
+                'on-failure = "warn"\nleftovers = "kill"\n[ocihooks.rules.a]\n'
+                'on-failure = "ignore"\nleftovers = "keep"',
+                ("ignore", False),
+                id="rule-differs",
+            ),
+        ],
+    )
+    def test_supervision(self, text: str, expected: tuple[str, bool] | None) -> None:
+        """A rule is supervised where it is asked for or needed, and what is said for the rule itself counts first."""
+        found = parse(f"[ocihooks]\n{text}\n").supervision("a")
+        assert (found and (found.on_failure, found.kill_leftovers)) == expected
 
     @pytest.mark.parametrize(
         ("text", "code", "place"),

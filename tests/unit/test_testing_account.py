@@ -1,4 +1,4 @@
-"""The account at the end of a test run, and what ``CI=true`` makes of runtimes that no test ran on."""
+"""The account at the end of a test run, and what ``CI=true`` makes of runtimes and engines that no test ran on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ import pytest
 import ocihooks
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
+
+SAYS = {
+    "runc": "runc version 1.0",
+    "crun": "crun version 1.0",
+    "dockerd": "Docker version 20.10.24, build 1234567",
+    "containerd": "containerd containerd.io 1.6.20 1234567",
+    "podman": "podman version 4.3.1",
+    "buildah": "buildah version 1.28.2 (image-spec 1.0.2)",
+}
+"""What the programs on PATH say about their versions."""
 
 ON_BOTH = """
 import pytest
@@ -54,17 +64,17 @@ def test_needs_it(unavailable):
 
 
 class Project:
-    """A folder of tests with our conftest.py, and runtimes on PATH that only tell their version."""
+    """A folder of tests with our conftest.py, and runtimes and engines on PATH that only tell their version."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        for folder in ("bin", "tests/integration", "tests/unit"):
+        for folder in ("bin", "tests/integration", "tests/engines", "tests/unit"):
             (directory / folder).mkdir(parents=True)
         shutil.copy(CONFTEST, directory / "tests")
         self.write("unit", ON_NONE)
-        for name in ("runc", "crun"):
+        for name, text in SAYS.items():
             program = directory / "bin" / name
-            program.write_text(f"#!/bin/sh\necho {name} version 1.0\n")
+            program.write_text(f"#!/bin/sh\necho '{text}'\n")
             program.chmod(0o755)
 
     def write(self, folder: str, tests: str) -> None:
@@ -92,9 +102,10 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A project whose integration tests run on nothing."""
+    """A project whose tests run on nothing."""
     made = Project(tmp_path)
     made.write("integration", ON_NONE)
+    made.write("engines", ON_NONE)
     return made
 
 
@@ -102,45 +113,61 @@ def project(tmp_path: Path) -> Project:
 def test_account(processes: str, project: Project) -> None:
     """The last lines count the tests that passed on each runtime and engine, in one process and in several."""
     project.write("integration", ON_BOTH)
-    finished = project.run("tests", "-n", processes, ci="true")
-    assert finished.stdout.splitlines()[-3:] == ["runc 1.0: 3 tests", "crun 1.0: 3 tests", "docker 20.10.24: 1 test"]
+    finished = project.run("tests/integration", "-n", processes, ci="true")
+    assert finished.stdout.splitlines()[-6:] == [
+        "runc 1.0: 3 tests",
+        "crun 1.0: 3 tests",
+        "docker 20.10.24: 1 test",
+        "containerd 1.6.20: 0 tests",
+        "podman 4.3.1: 0 tests",
+        "buildah 1.28.2: 0 tests",
+    ]
     assert finished.returncode == 1  # for the tests that failed
     assert "CI=true" not in finished.stdout
 
 
+RUNTIMES, ENGINES = "runc, crun", "docker, containerd, podman"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "ci", "fails"),
+    ("arguments", "ci", "missed"),
     [
-        pytest.param(["tests"], "true", True, id="whole-suite"),
-        pytest.param(["tests/integration"], "true", True, id="integration"),
-        pytest.param(["tests", "-m", "not slow"], "true", True, id="without-slow-ones"),
-        pytest.param(["tests/unit"], "true", False, id="other-folder"),
-        pytest.param(["tests/integration/test_integration.py"], "true", False, id="one-file"),
-        pytest.param(["tests", "-k", "passes"], "true", False, id="by-name"),
-        pytest.param(["tests", "-m", "not runtime"], "true", False, id="without-runtimes"),
-        pytest.param(["tests", "--collect-only"], "true", False, id="only-collected"),
-        pytest.param(["tests"], "", False, id="not-promised"),
+        pytest.param(["tests"], "true", f"{RUNTIMES}, {ENGINES}", id="whole-suite"),
+        pytest.param(["tests/integration"], "true", RUNTIMES, id="integration"),
+        pytest.param(["tests/engines"], "true", ENGINES, id="engines"),
+        pytest.param(["tests", "-m", "not slow"], "true", f"{RUNTIMES}, {ENGINES}", id="without-slow-ones"),
+        pytest.param(["tests/unit"], "true", None, id="other-folder"),
+        pytest.param(["tests/integration/test_integration.py"], "true", None, id="one-file"),
+        pytest.param(["tests", "-k", "passes"], "true", None, id="by-name"),
+        pytest.param(["tests", "-m", "not runtime"], "true", None, id="without-runtimes"),
+        pytest.param(["tests", "--collect-only"], "true", None, id="only-collected"),
+        pytest.param(["tests"], "", None, id="not-promised"),
     ],
 )
-def test_no_test_ran_there(arguments: list[str], ci: str, fails: bool, project: Project) -> None:
-    """Under CI=true, a run of all integration tests in which none ran on a runtime fails and says why."""
+def test_no_test_ran_there(arguments: list[str], ci: str, missed: str | None, project: Project) -> None:
+    """Under CI=true, a run of a whole folder in which no test ran on what it promises fails and says why."""
     finished = project.run(*arguments, ci=ci)
-    message = "FAILED: CI=true promises runc and crun, but no test passed there"
-    assert finished.returncode == (1 if fails else 0), finished.stdout + finished.stderr
-    assert (message in finished.stdout) == fails
+    assert finished.returncode == (1 if missed else 0), finished.stdout + finished.stderr
+    said = [line for line in finished.stdout.splitlines() if line.startswith("FAILED")]
+    assert said == ([f"FAILED: CI=true promises {missed}, but no test passed there"] if missed else [])
 
 
-def test_one_runtime_is_missing(project: Project) -> None:
-    """A runtime that is not installed stands in the account as missing, and is the one that CI=true complains about."""
-    project.write("integration", "def test_runs(ran_on): ran_on('runc', '1.0')\n")
-    project.remove("crun")
-    finished = project.run("tests", ci="true")
+@pytest.mark.parametrize(
+    ("program", "name", "folder"),
+    [("crun", "crun", "integration"), ("dockerd", "docker", "engines")],
+    ids=["runtime", "engine"],
+)
+def test_one_is_missing(program: str, name: str, folder: str, project: Project) -> None:
+    """A program that is not installed stands in the account as missing, and is what CI=true complains about."""
+    names = ("runc", "crun", "docker", "containerd", "podman")
+    runs = "".join(f"    ran_on({one!r}, '1.0')\n" for one in names if one != name)
+    project.write(folder, f"def test_runs(ran_on):\n{runs}")
+    project.remove(program)
+    finished = project.run(f"tests/{folder}", ci="true")
     assert finished.returncode == 1
-    assert finished.stdout.splitlines()[-3:] == [
-        "FAILED: CI=true promises crun, but no test passed there",
-        "runc 1.0: 1 test",
-        "crun (missing): 0 tests",
-    ]
+    lines = finished.stdout.splitlines()
+    assert f"FAILED: CI=true promises {name}, but no test passed there" in lines
+    assert f"{name} (missing): 0 tests" in lines
 
 
 @pytest.mark.parametrize(

@@ -322,7 +322,7 @@ class TestOurFaults:
     )
     def test_internal_error(self, error: str, copy: Copy) -> None:
         """A fault of ours is one sentence with its place, and no words from which engines draw other conclusions."""
-        copy.spoil("wrapper/plan.py", f"def plan_for(config, rules):\n    raise {error}\n")
+        copy.spoil("wrapper/plan.py", f"def plan_for(*_):\n    raise {error}\n")
         first, hint = copy.place.refused(copy.place.call(CHANGING[0]))
         assert first.startswith(f"{NAME}: internal error at plan.py:2: {error.partition('(')[0]}")
         assert hint.startswith("hint: please report this")

@@ -12,7 +12,7 @@ import pytest
 from ocihooks.document import parse_config
 from ocihooks.errors import DocumentError, MatchError, RulesError, UntrustedError
 from ocihooks.injection import DEFAULT_PATH, RULE_MARK
-from ocihooks.settings import Settings
+from ocihooks.settings import RuleSettings, Settings
 from ocihooks.wrapper.plan import Plan, container_of, make_plan
 
 ID = "0123456789abcdef" * 4
@@ -220,9 +220,11 @@ class TestSandbox:
 POLICIES = [
     pytest.param({"on_invalid": "warn"}, id="all-warn"),
     pytest.param({"on_invalid": "ignore"}, id="all-ignore"),
-    pytest.param({"rules": {"bad.json": "warn"}}, id="one-warns"),
-    pytest.param({"rules": {"bad.json": "ignore"}}, id="one-ignored"),
-    pytest.param({"on_invalid": "warn", "rules": {"bad.json": "ignore"}}, id="one-ignored-of-warn"),
+    pytest.param({"rules": {"bad.json": RuleSettings(on_invalid="warn")}}, id="one-warns"),
+    pytest.param({"rules": {"bad.json": RuleSettings(on_invalid="ignore")}}, id="one-ignored"),
+    pytest.param(
+        {"on_invalid": "warn", "rules": {"bad.json": RuleSettings(on_invalid="ignore")}}, id="one-ignored-of-warn"
+    ),
 ]
 
 UNUSABLE = [
@@ -266,7 +268,8 @@ class TestPolicies:
         plan = place.plan(**policies)
         assert names(plan) == ["good"]
         assert [rule.name for rule in plan.skipped] == ["bad.json"]
-        ignored = "ignore" in (policies.get("rules", {}).get("bad.json"), policies.get("on_invalid"))
+        own = policies.get("rules", {}).get("bad.json", RuleSettings())
+        ignored = "ignore" in (own.on_invalid, policies.get("on_invalid"))
         told = [problem for problem in plan.warnings if problem.code == code and problem.severity == "warning"]
         assert bool(told) == (not ignored)
 
@@ -274,7 +277,7 @@ class TestPolicies:
         """A rule can be required though others are not."""
         place.rule("bad", path="/nonexistent/program")
         with pytest.raises(RulesError, match="does not exist"):
-            place.plan(on_invalid="ignore", rules={"bad.json": "fail"})
+            place.plan(on_invalid="ignore", rules={"bad.json": RuleSettings(on_invalid="fail")})
 
     def test_untrusted_program(self, place: Place) -> None:
         """A program that others could replace is not run."""
@@ -314,7 +317,7 @@ class TestPolicies:
             place.plan()
         assert {problem.file for problem in caught.value.problems} == {f"{place.hooks}/bad.json"}
         assert all(problem.hint for problem in caught.value.problems)
-        for policies in ({"on_invalid": "warn"}, {"rules": {"bad.json": "ignore"}}):
+        for policies in ({"on_invalid": "warn"}, {"rules": {"bad.json": RuleSettings(on_invalid="ignore")}}):
             assert names(place.plan(**policies)) == ["good"]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ocihooks.errors import ERROR, WARNING, Diagnostic
 from ocihooks.hooksd.directories import MAX_FILES
-from ocihooks.settings import Settings
+from ocihooks.settings import RuleSettings, Settings
 from ocihooks.spec.hook import Hook
 from ocihooks.trust import MAX_FILE_BYTES, Trust, trust_here
 from ocihooks.wrapper.rules import Loaded, load_rules
@@ -124,7 +124,9 @@ class TestPolicies:
         assert problem.hint
         assert names(loaded) == ["good.json"]
 
-    @pytest.mark.parametrize("members", [{"on_invalid": "warn"}, {"rules": {"x.json": "warn"}}], ids=["all", "rule"])
+    @pytest.mark.parametrize(
+        "members", [{"on_invalid": "warn"}, {"rules": {"x.json": RuleSettings(on_invalid="warn")}}], ids=["all", "rule"]
+    )
     @pytest.mark.parametrize(("spoil", "code"), BROKEN)
     def test_warn(self, spoil: Callable[[Hooks], object], code: str, members: Any, hooks: Hooks) -> None:
         """Where it is tolerated, the others go on, and it is told."""
@@ -135,7 +137,9 @@ class TestPolicies:
         assert [problem.code for problem in loaded.tolerated] == [code]
 
     @pytest.mark.parametrize(
-        "members", [{"on_invalid": "ignore"}, {"rules": {"x.json": "ignore"}}], ids=["all", "rule"]
+        "members",
+        [{"on_invalid": "ignore"}, {"rules": {"x.json": RuleSettings(on_invalid="ignore")}}],
+        ids=["all", "rule"],
     )
     @pytest.mark.parametrize(("spoil", "code"), BROKEN)
     def test_ignore(self, spoil: Callable[[Hooks], object], code: str, members: Any, hooks: Hooks) -> None:
@@ -148,9 +152,9 @@ class TestPolicies:
     def test_own_policy_counts(self, hooks: Hooks) -> None:
         """The policy of a rule is stronger than that of the settings, both ways."""
         hooks.write("x.json", "{")
-        assert hooks.load(on_invalid="ignore", rules={"x.json": "fail"}).refused
-        assert not hooks.load(on_invalid="fail", rules={"x.json": "ignore"}).refused
-        assert hooks.load(on_invalid="fail", rules={"y.json": "ignore"}).refused
+        assert hooks.load(on_invalid="ignore", rules={"x.json": RuleSettings(on_invalid="fail")}).refused
+        assert not hooks.load(on_invalid="fail", rules={"x.json": RuleSettings(on_invalid="ignore")}).refused
+        assert hooks.load(on_invalid="fail", rules={"y.json": RuleSettings(on_invalid="ignore")}).refused
 
     def test_overridden_file(self, hooks: Hooks) -> None:
         """A broken file that another one overrides is not even read."""
