@@ -83,7 +83,7 @@ class Scene:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.runtime = place / "true"
+        self.runtime = place / "runc"  # by this name the wrapper knows whose command line it reads
         compile_true(self.runtime)
         self.rootfs = make_rootfs(place / "rootfs")
         self.state = place / "state"

@@ -18,6 +18,7 @@ from ocihooks.replace import signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
     from ocihooks.replace import Signature
@@ -47,23 +48,13 @@ class JSONNumber(str):
     __slots__ = ()
 
 
-class Repeated(dict[str, object]):
-    """An object in which a member is there more than once; the last one counts here."""
-
-    __slots__ = ("names",)
-
-    names: "list[str]"
-
-
 def _object(pairs: "list[tuple[str, object]]") -> "dict[str, object]":
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
-    repeated, names = Repeated(members), sorted(name for name, _ in pairs)
-    from itertools import pairwise
+    from ocihooks.faults import Repeated
 
-    repeated.names = [name for name, following in pairwise(names) if name == following]
-    return repeated
+    return Repeated(pairs)
 
 
 def _no_constant(name: str) -> "NoReturn":
@@ -131,8 +122,10 @@ def _parse_into(document: Document, data: bytes) -> None:
         from ocihooks.notjson import not_utf8
 
         raise not_utf8(data, file, error) from None
-    if text.count("[") + text.count("{") > _SHALLOW:
-        _allow_depth(_depth(text), file)
+    if text.count("[") + text.count("{") > _SHALLOW and (depth := _depth(text)) > _SHALLOW:
+        from ocihooks.faults import allow_depth
+
+        allow_depth(depth, MAX_DEPTH, file)
     document.text = text
     try:
         _walk(document)
@@ -159,7 +152,7 @@ def _walk(document: Document) -> None:
         start = _skip(text, at + 1)
         value, at = _scan(text, start)
         if name in document.members:
-            _repeated(document.file, name)
+            _refuse_repeated(document.file, (name,))
         document.members[name] = value
         document.spans[name] = (start, at)
         document.end = at
@@ -178,17 +171,6 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _repeated(file: str, name: str, pointer: str = "") -> "NoReturn":
-    hint = "runtimes disagree about which one counts; keep one"
-    raise ocihooks.errors.DocumentError(
-        f"member {ocihooks.errors.quoted(name, 80)} is there more than once",
-        code="repeated_member",
-        file=file,
-        pointer=f"{pointer}/{ocihooks.errors.reference_token(name)}",
-        hint=hint,
-    )
-
-
 def _depth(text: str) -> int:
     """The deepest nesting of brackets outside strings."""
     from itertools import accumulate
@@ -198,25 +180,6 @@ def _depth(text: str) -> int:
     outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
     steps = outside.encode().translate(bytes.maketrans(brackets, b"\x01\x01\xff\xff"), others)
     return max(accumulate(memoryview(steps).cast("b")), default=0)
-
-
-def _allow_depth(depth: int, file: str) -> None:
-    """Refuse a nesting of *depth* levels, or see to it that this interpreter can read, compare and write it."""
-    if depth > MAX_DEPTH:
-        hint = "no configuration needs more than some ten levels; look at who wrote it"
-        raise ocihooks.errors.DocumentError(
-            f"nested deeper than {MAX_DEPTH} levels", code="too_deep", file=file, hint=hint
-        )
-    if depth > _SHALLOW:  # Python 3.11 counts the C scanner's recursion, too, and two frames a level when writing
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), 5 * MAX_DEPTH))
-
-
-def type_name(value: object) -> str:
-    """What JSON calls *value*, with its article."""
-    if isinstance(value, JSONNumber) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return "a number"
-    names = {str: "a string", bool: "true or false", list: "an array", dict: "an object", Repeated: "an object"}
-    return names.get(type(value), "null")
 
 
 class Config(Document):
@@ -279,10 +242,9 @@ def parse_config(data: bytes, file: str) -> Config:
 
 
 def _refuse_variants(members: "dict[str, Any]", names: "tuple[str, ...]", file: str, pointer: str) -> None:
-    if isinstance(members, Repeated):
-        for name in members.names:
-            if name in names:
-                _repeated(file, name, pointer)
+    if type(members) is not dict:
+        found: Any = members
+        _refuse_repeated(file, [name for name in found.names if name in names], pointer)
     known = {name.lower(): name for name in names}
     for name in members:
         folded = name if name.isascii() else name.translate(_LETTERS)
@@ -297,16 +259,24 @@ def _refuse_variants(members: "dict[str, Any]", names: "tuple[str, ...]", file: 
             )
 
 
+def _refuse_repeated(file: str, names: "Sequence[str]", pointer: str = "") -> None:
+    """Refuse an object whose members *names*, if any, are there more than once."""
+    if names:
+        from ocihooks.faults import repeated
+
+        raise repeated(file, names[0], pointer)
+
+
 def _expect(value: "Any", kind: type, file: str, pointer: str) -> "Any":
     if not isinstance(value, kind) or isinstance(value, JSONNumber):
-        raise _wrong_type(type_name(kind()), value, file, pointer)
+        raise _wrong_type(kind(), value, file, pointer)
     return value
 
 
-def _wrong_type(expected: str, value: object, file: str, pointer: str) -> "ocihooks.errors.DocumentError":
-    hint = 'mend it as config.md of the runtime-spec describes it, and try "ocihooks check" on it'
-    found = f"expected {expected}, found {type_name(value)}"
-    return ocihooks.errors.DocumentError(found, code="json_type", file=file, pointer=pointer, hint=hint)
+def _wrong_type(expected: object, value: object, file: str, pointer: str) -> "ocihooks.errors.DocumentError":
+    from ocihooks.faults import wrong_type
+
+    return wrong_type(expected, value, file, pointer)
 
 
 def _member(members: "dict[str, Any]", name: str, kind: type, file: str, pointer: str = "") -> "Any":
@@ -325,8 +295,9 @@ def _args(process: "dict[str, Any]", file: str) -> "tuple[str, ...]":
 
 def _annotations(members: "dict[str, Any]", file: str) -> "dict[str, str]":
     annotations: dict[str, str] = _member(members, "annotations", dict, file) or {}
-    if isinstance(annotations, Repeated):
-        _repeated(file, annotations.names[0], "/annotations")
+    if type(annotations) is not dict:
+        found: Any = annotations
+        _refuse_repeated(file, found.names, "/annotations")
     for name, value in annotations.items():
         if type(value) is not str:
             _expect(value, str, file, f"/annotations/{ocihooks.errors.reference_token(name)}")
@@ -365,7 +336,7 @@ def _check_hook(hook: "dict[str, Any]", file: str, place: str) -> None:
             _expect(item, str, file, f"{place}/{name}/{index}")
     timeout = hook.get("timeout")
     if timeout is not None and not isinstance(timeout, JSONNumber):
-        raise _wrong_type("a number", timeout, file, f"{place}/timeout")
+        raise _wrong_type(0, timeout, file, f"{place}/timeout")
 
 
 def read_file(path: str) -> "tuple[bytes, Signature]":
@@ -392,11 +363,9 @@ def read_file(path: str) -> "tuple[bytes, Signature]":
 
 
 def _unreadable(path: str, error: OSError) -> "ocihooks.errors.DocumentError":
-    missing = isinstance(error, FileNotFoundError)
-    hint = "name the bundle with --bundle DIR" if missing else "run as its owner, or as root"
-    return ocihooks.errors.DocumentError(
-        f"can't be read: {ocihooks.errors.os_reason(error)}", code="read_failed", file=path, hint=hint
-    )
+    from ocihooks.faults import unreadable
+
+    return unreadable(path, error)
 
 
 def with_member(document: Document, name: str, value: object) -> bytes:

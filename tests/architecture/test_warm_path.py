@@ -78,7 +78,7 @@ def installed_in(place: Path, *, launcher: bool) -> Record:
     """A wrapper whose rules are compiled."""
     (place / "hooks.d").mkdir()
     (place / "hooks.d/10-hook.json").write_text(json.dumps(RULE))
-    runtime = write_fake_runtime(place / "runtime", answers={"*": Answer()}).path
+    runtime = write_fake_runtime(place / "runc", answers={"*": Answer()}).path
     record = install(
         Request(
             prefix=str(place / "prefix"),

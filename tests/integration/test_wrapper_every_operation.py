@@ -22,13 +22,13 @@ from tests.unit.test_launcher_surroundings import KINDS, facts
 
 from ocihooks.testing.bundles import MadeBundle, make_bundle
 from ocihooks.testing.runtimes import Call, PrivateRuntime
-from ocihooks.wrapper.arguments import _OTHER, CHANGING
+from ocihooks.wrapper.arguments import CHANGING, OTHER
 
 builds = launcher_programs.builds
 
 LINES: tuple[tuple[str, ...], ...] = (
     *((operation, "--bundle", "BUNDLE", "c1") for operation in CHANGING),
-    *((operation, "c1", "", "odd \n\x7f") for operation in _OTHER),
+    *((operation, "c1", "", "odd \n\x7f") for operation in OTHER),
     ("--root", "/r", "--log=/nowhere/log", "--debug", "state", "c1"),
     ("--unknown-option", "x", "kill", "c1", "9"),
     ("nonsense",),

@@ -16,7 +16,7 @@ from tests.integration.wrappers import Installations, Simulated, Wrapper, assert
 
 import ocihooks
 from ocihooks.testing.bundles import MadeBundle, make_bundle
-from ocihooks.wrapper.arguments import _OTHER
+from ocihooks.wrapper.arguments import OTHER
 
 Break = Callable[[Wrapper, MadeBundle], None]
 
@@ -97,7 +97,7 @@ def test_other_operations(
 
 def every_other_operation() -> list[tuple[str, ...]]:
     """A usual call of each operation that reads no config.json."""
-    return [("--root", "/r", "--log=/nowhere", operation, "c1", "") for operation in _OTHER]
+    return [("--root", "/r", "--log=/nowhere", operation, "c1", "") for operation in OTHER]
 
 
 def said(wrapper: Wrapper, words: tuple[str, ...]) -> tuple[int, str, str]:

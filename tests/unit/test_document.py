@@ -18,10 +18,10 @@ from ocihooks.document import (
     dumps,
     parse_config,
     parse_document,
-    type_name,
     with_member,
 )
 from ocihooks.errors import DocumentError
+from ocihooks.faults import type_name
 from ocihooks.injection import STAGES
 from ocihooks.testing.configs import make_config
 

@@ -24,7 +24,7 @@ installed = launcher_programs.installed
 bundle = launcher_programs.bundle
 
 FLAVOURS = ("runc", "crun")
-OPERATIONS = (*CHANGING, *arguments._OTHER)
+OPERATIONS = (*CHANGING, *arguments.OTHER)
 OPTIONS = sorted(arguments._GLOBAL | arguments._CRUN | arguments._RUNC | arguments._VERSION | arguments._NEW_CONTAINER)
 PLAIN_OPTIONS = (
     *("--root", "--log", "--log-format", "--rootless", "--criu", "--cgroup-manager", "--bundle", "--pid-file"),
@@ -145,14 +145,14 @@ def test_without_interpreter_creates_are_refused(builds: Builds) -> None:
         if all(call.changes_container and not call.refused and not call.doubt for call in calls):
             refused += 1
             assert answer == "x", words
-        elif all(call.operation in arguments._OTHER[:12] for call in calls) and words[0] == calls[0].operation:
+        elif all(call.operation in arguments.OTHER[:12] for call in calls) and words[0] == calls[0].operation:
             assert answer == "r", words
     assert refused > 200
 
 
 def is_familiar(words: Sequence[str]) -> bool:
     """Whether all options are in the wrapper's tables."""
-    readers = [arguments._Reader(flavour, words, {}) for flavour in FLAVOURS]
+    readers = [arguments.Reader(flavour, words, {}) for flavour in FLAVOURS]
     for reader in readers:
         reader.read_all()
     return all(reader.unfamiliar is None for reader in readers)

@@ -6,7 +6,7 @@ Two forms: ``{"hooks": {STAGE: [...]}}`` (`nested_hooks`), and the object with t
 
 import posix
 
-from ocihooks.document import JSONNumber, parse_document, read_file, type_name
+from ocihooks.document import JSONNumber, parse_document, read_file
 from ocihooks.dropins.once import parse_tolerantly
 from ocihooks.errors import DocumentError, os_reason
 from ocihooks.injection import STAGES
@@ -54,6 +54,8 @@ def _parse_nested(data: bytes, file: str) -> "HooksObject":
     if hooks is None:
         return {}
     if not isinstance(hooks, dict):
+        from ocihooks.faults import type_name
+
         message = f"expected an object, found {type_name(hooks)}"
         raise DocumentError(message, code="json_type", file=file, pointer="/hooks", hint=_SHAPE)
     check_stages(hooks, file, "/hooks")

@@ -6,8 +6,9 @@ Members that are not listed may be anything. Null counts as not given, as it doe
 Spec: runtime-spec 1.3.0, config.md, config-linux.md.
 """
 
-from ocihooks.document import JSONNumber, type_name
+from ocihooks.document import JSONNumber
 from ocihooks.errors import quoted
+from ocihooks.faults import type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,7 +16,9 @@ import ocihooks
 
 ASLEEP = (
     "ocihooks.errors",
+    "ocihooks.faults",
     "ocihooks.wrapper.failures",
+    "ocihooks.wrapper.readings",
     "ocihooks.wrapper.refused",
     "ocihooks.wrapper.report",
     "ocihooks.hooksd.patterns",
@@ -29,7 +31,9 @@ EXTENSIONS = {"_json": "_json", "_re2": "re2._re2"}
 EVERY_CALL = (
     "ocihooks",
     "ocihooks.errors",
+    "ocihooks.faults",
     "ocihooks.wrapper.failures",
+    "ocihooks.wrapper.readings",
     "ocihooks.wrapper.refused",
     "ocihooks.wrapper.report",
     "ocihooks.wrapper",

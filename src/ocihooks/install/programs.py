@@ -4,7 +4,6 @@ The programs that can be installed: what each one runs, which modules it loads, 
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -47,6 +46,14 @@ _MOST_OF_A_CREATE = (
     *("ocihooks.dropins.once", "ocihooks.dropins.bundles", "ocihooks.dropins.hook_file", "ocihooks.dropins.inject"),
 )
 
+_INJECTOR = (
+    *("ocihooks", "ocihooks.errors", "ocihooks.faults", "_json", "ocihooks.reading", "ocihooks.replace"),
+    *("ocihooks.injection", "ocihooks.document", "ocihooks.wrapper", "ocihooks.wrapper.installation"),
+    *("ocihooks.injector", "ocihooks.injector.files"),
+    *("ocihooks.dropins", "ocihooks.dropins.once", "ocihooks.dropins.injector_log", "ocihooks.dropins.injector_hook"),
+)
+"""What the hook needs for a container that asks for nothing."""
+
 _SETTINGS_OF_A_CALL = (
     *("ocihooks.version", "ocihooks.reading", "ocihooks.trust", "ocihooks.places", "ocihooks.compiled"),
     *("ocihooks.compiled.search", "ocihooks.compiled.ruleset", "ocihooks.compiled.sources", "ocihooks.compiled.load"),
@@ -77,6 +84,22 @@ try:
         names = list(tomllib.load(stream)["container-hooks-runtime"]["runtimes"])
 except Exception:
     pass
+"""
+
+_NOTHING_CONFIGURED = """\
+text = "container-hooks-ctk: the package ocihooks can't be imported; nothing was done\\n"
+try:
+    os.write(2, (text + "hint: install ocihooks again, then run ocihooks install\\n").encode())
+finally:
+    os._exit(1)
+"""
+
+_NOTHING_INJECTED = """\
+text = "oci-injector-hook: the package ocihooks can't be imported; nothing was put into the container\\n"
+try:
+    os.write(2, (text + "hint: install ocihooks again, then run ocihooks install\\n").encode())
+finally:
+    os._exit(1)
 """
 
 PROGRAMS = {
@@ -120,12 +143,27 @@ PROGRAMS = {
             },
             without_package="os._exit(0)\n",
         ),
+        Program(
+            name="container-hooks-ctk",
+            module="ocihooks.dropins.ctk",
+            instead="its own options tell it what it needs",
+            images={
+                ".call": ("ocihooks", "ocihooks.wrapper", "ocihooks.wrapper.installation", "ocihooks.dropins"),
+            },
+            without_package=_NOTHING_CONFIGURED,
+        ),
+        Program(
+            name="oci-injector-hook",
+            module="ocihooks.dropins.injector_hook",
+            instead="it is a hook, and reads /etc/oci-injector-hook",
+            images={".call": _INJECTOR},
+            without_package=_NOTHING_INJECTED,
+        ),
     )
 }
 """By name; the first is what is installed where nobody names one."""
 
 
 def escape(program: Program, *, runtime: str, settings: str) -> str:
-    """The lines of `Program.without_package` for one installation, indented as they stand in its script."""
-    lines = program.without_package.replace("RUNTIME", ascii(runtime)).replace("SETTINGS", ascii(settings))
-    return textwrap.indent(lines, "    ")
+    """The lines of `Program.without_package` for one installation."""
+    return program.without_package.replace("RUNTIME", ascii(runtime)).replace("SETTINGS", ascii(settings))

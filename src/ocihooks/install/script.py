@@ -35,6 +35,8 @@ import sys
 
 BODY = r'''
 {body}'''
+WITHOUT_PACKAGE = r'''
+{without_package}'''
 try:
     import posix
     from marshal import loads
@@ -50,7 +52,7 @@ except Exception:
 exec(code)
 """
 
-# The images are tried first, then the package, and at last the runtime itself for all but create, run and restore.
+# The images are tried first, then the package.
 BODY = """\
 import gc
 import posix
@@ -112,30 +114,7 @@ try:
     from ocihooks.wrapper.installation import Installation
     from {module} import main
 except Exception:
-    import os
-
-    words = sys.argv[1:]
-    while words and (words[0] == "--without-image" or words[0][:18] == "--ignored-signals="):
-        del words[0]
-{escape}    valued = ("root", "log", "log-format", "log-level", "criu", "rootless", "cgroup-manager")
-    pairs = list(zip(["", *words], words))
-    known = "create run restore start state kill delete exec list ps pause resume update checkpoint events features"
-    operation = next((w for v, w in pairs if w in known.split() and (v[:1] != "-" or v.strip("-") not in valued)), "")
-    if operation in ("create", "run", "restore"):
-        text = {name} + ": the package ocihooks can't be imported by " + {python_text} + "; container not created"
-        log = next((w for v, w in pairs if v == "--log"), "") or next((w[6:] for w in words if w[:6] == "--log="), "")
-        try:
-            import json
-
-            fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-            os.write(fd, (json.dumps({{"level": "error", "msg": text}}) + "\\n").encode())
-        except Exception:
-            pass
-        try:
-            os.write(2, (text + "\\nhint: install ocihooks again, then run ocihooks install\\n").encode())
-        finally:
-            os._exit(1)
-    os.execv(runtime, [runtime, *words])
+    exec(WITHOUT_PACKAGE)
 main(
     Installation(
         name={name},
@@ -150,6 +129,34 @@ main(
     ),
     load,
 )
+"""
+
+# Then the runtime itself, for all but create, run and restore; not compiled, since it is hardly ever needed.
+WITHOUT_PACKAGE = """\
+import os
+
+words = sys.argv[1:]
+while words and (words[0] == "--without-image" or words[0][:18] == "--ignored-signals="):
+    del words[0]
+{escape}valued = ("root", "log", "log-format", "log-level", "criu", "rootless", "cgroup-manager")
+pairs = list(zip(["", *words], words))
+known = "create run restore start state kill delete exec list ps pause resume update checkpoint events features"
+operation = next((w for v, w in pairs if w in known.split() and (v[:1] != "-" or v.strip("-") not in valued)), "")
+if operation in ("create", "run", "restore"):
+    text = {name} + ": the package ocihooks can't be imported by " + {python_text} + "; container not created"
+    log = next((w for v, w in pairs if v == "--log"), "") or next((w[6:] for w in words if w[:6] == "--log="), "")
+    try:
+        import json
+
+        fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        os.write(fd, (json.dumps({{"level": "error", "msg": text}}) + "\\n").encode())
+    except Exception:
+        pass
+    try:
+        os.write(2, (text + "\\nhint: install ocihooks again, then run ocihooks install\\n").encode())
+    finally:
+        os._exit(1)
+os.execv(runtime, [runtime, *words])
 """
 
 
@@ -205,11 +212,18 @@ def make_script(
     }
     shown = {name: ascii(value) for name, value in facts.items()}
     lines = escape(program, runtime=installation.runtime, settings=installation.settings or TOOLKIT_SETTINGS)
-    body = BODY.format(**shown, module=program.module, escape=lines)
-    if "'''" in body:
+    body = BODY.format(**shown, module=program.module)
+    without_package = WITHOUT_PACKAGE.format(**shown, escape=lines)
+    if "'''" in body + without_package:
         raise UsageError("a path holds three quotes in a row, which can't stand in the script")
     key = hashlib.sha256(body.encode()).digest()[:16]
     text = TEMPLATE.format(
-        python=python, mark=MARK, version=__version__, body=body, start=ascii(f"{image}{START}"), key=repr(key)
+        python=python,
+        mark=MARK,
+        version=__version__,
+        body=body,
+        without_package=without_package,
+        start=ascii(f"{image}{START}"),
+        key=repr(key),
     )
     return Script(text=text, body=body, key=key)

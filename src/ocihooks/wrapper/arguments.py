@@ -19,60 +19,60 @@ if TYPE_CHECKING:
 CHANGING = ("create", "run", "restore")
 """The operations that read a config.json, hence the only ones that may change it."""
 
-_OTHER = (
+OTHER = (
     *("start", "state", "kill", "delete", "exec", "list", "ps", "pause", "resume", "update", "checkpoint", "events"),
     *("spec", "features", "mounts", "init", "help", "h"),
 )
 
 # What an option does. Any other word in the tables is the attribute of Call that keeps its value.
-_FLAG = "flag"  # has no value
-_VALUE = "value"  # has one that tells us nothing
+FLAG = "flag"  # has no value
+VALUE = "value"  # has one that tells us nothing
 _PRINTS = "prints"  # has none; the runtime prints something and ends
 
 _GLOBAL = {
     "root": "root",
     "log": "log",
     "log-format": "log_format",
-    "log-level": _VALUE,
-    "rootless": _VALUE,
-    "cgroup-manager": _VALUE,
-    "criu": _VALUE,
-    "debug": _FLAG,
-    "systemd-cgroup": _FLAG,
+    "log-level": VALUE,
+    "rootless": VALUE,
+    "cgroup-manager": VALUE,
+    "criu": VALUE,
+    "debug": FLAG,
+    "systemd-cgroup": FLAG,
 }
 _VERSION = {"version": _PRINTS, "v": _PRINTS, "V": _PRINTS}
 _RUNC = {"help": _PRINTS, "h": _PRINTS}
-_CRUN = {"help": _PRINTS, "?": _PRINTS, "usage": _PRINTS, "program-name": _VALUE, "HANG": _FLAG, "f": "config"}
+_CRUN = {"help": _PRINTS, "?": _PRINTS, "usage": _PRINTS, "program-name": VALUE, "HANG": FLAG, "f": "config"}
 _NEW_CONTAINER = {
     "bundle": "bundle",
     "b": "bundle",
     "config": "config",
-    "console-socket": _VALUE,
-    "pid-file": _VALUE,
-    "pidfd-socket": _VALUE,
-    "preserve-fds": _VALUE,
-    "image-path": _VALUE,
-    "work-path": _VALUE,
-    "manage-cgroups-mode": _VALUE,
-    "empty-ns": _VALUE,
-    "lsm-profile": _VALUE,
-    "lsm-mount-context": _VALUE,
-    "detach": _FLAG,
-    "d": _FLAG,
-    "keep": _FLAG,
-    "no-pivot": _FLAG,
-    "no-new-keyring": _FLAG,
-    "no-subreaper": _FLAG,
-    "tcp-established": _FLAG,
-    "ext-unix-sk": _FLAG,
-    "shell-job": _FLAG,
-    "file-locks": _FLAG,
-    "auto-dedup": _FLAG,
-    "lazy-pages": _FLAG,
+    "console-socket": VALUE,
+    "pid-file": VALUE,
+    "pidfd-socket": VALUE,
+    "preserve-fds": VALUE,
+    "image-path": VALUE,
+    "work-path": VALUE,
+    "manage-cgroups-mode": VALUE,
+    "empty-ns": VALUE,
+    "lsm-profile": VALUE,
+    "lsm-mount-context": VALUE,
+    "detach": FLAG,
+    "d": FLAG,
+    "keep": FLAG,
+    "no-pivot": FLAG,
+    "no-new-keyring": FLAG,
+    "no-subreaper": FLAG,
+    "tcp-established": FLAG,
+    "ext-unix-sk": FLAG,
+    "shell-job": FLAG,
+    "file-locks": FLAG,
+    "auto-dedup": FLAG,
+    "lazy-pages": FLAG,
 }
 # The other operations: only what is needed to find the container id.
-_KILL_AND_DELETE = {"f": _FLAG, "r": _FLAG}
-_WITH_VALUE = (
+_KILL_AND_DELETE = {"f": FLAG, "r": FLAG}
+_WITHVALUE = (
     "bundle b file format f resources r process p pid-file console-socket pidfd-socket cwd env e user u "
     "additional-gids g process-label apparmor cap c preserve-fds cgroup image-path work-path parent-path status-fd "
     "page-server empty-ns manage-cgroups-mode interval blkio-weight cpu-burst cpu-idle cpu-period cpu-quota "
@@ -81,7 +81,6 @@ _WITH_VALUE = (
 )
 
 _NO = ("0", "f", "F", "false", "FALSE", "False")  # what runc takes for false
-_UNKNOWN_OPTIONS = 8  # 256 readings, 3 ms
 
 
 class Call:
@@ -154,55 +153,16 @@ def parse(argv: "Sequence[str]", flavour: str = "runc") -> Call:
         flavour: "runc" or "crun"; for any other runtime the line must mean the same by the rules of both.
     """
     if flavour in ("runc", "crun"):
-        reader = _Reader(flavour, argv, {})
-        call = reader.read_all()
-        return call if reader.unfamiliar is None else _settle(_readings(argv, flavour))
-    return _settle([*_readings(argv, "runc"), *_readings(argv, "crun")])
-
-
-def _settle(readings: "list[Call]") -> Call:
-    """The one call that all *readings* agree on; where they don't, one with a doubt."""
-    first = readings[0]
-    if first.operation in _OTHER:
-        return first  # Must never fail, and no runtime has an option whose value is the name of a command.
-    accepted = [call for call in readings if call.changes_container and not call.refused]
-    if not accepted:
-        return first
-    call = accepted[0]
-    call.doubt = next((other.doubt for other in accepted if other.doubt), None)
-    for other in accepted:
-        if other.config_path != call.config_path or other.bundle != call.bundle:
-            call.doubt = f"the runtime may take {_named(call)} or {_named(other)}"
-    return call
-
-
-def _named(call: Call) -> str:
-    """The bundle of one reading, for people."""
-    from ocihooks.errors import quoted
-
-    place = f"the bundle {quoted(call.bundle)}" if call.bundle else "the working directory as bundle"
-    return place if call.config == "config.json" else f"{place} with the configuration {quoted(call.config)}"
-
-
-def _readings(argv: "Sequence[str]", flavour: str) -> "list[Call]":
-    """Every way to read *argv*: each option that we don't know may have no value (first) or take the next word."""
-    readings = []
-    open_ends: list[dict[str, str]] = [{}]
-    while open_ends:
-        assumed = open_ends.pop()
-        reader = _Reader(flavour, argv, assumed)
+        reader = Reader(flavour, argv, {})
         call = reader.read_all()
         if reader.unfamiliar is None:
-            readings.append(call)
-        elif len(assumed) < _UNKNOWN_OPTIONS:
-            open_ends += ({**assumed, reader.unfamiliar: kind} for kind in (_VALUE, _FLAG))
-        else:
-            call.doubt, call.refused = "the command line has too many options that ocihooks doesn't know", False
-            readings.append(call)
-    return readings
+            return call
+    from ocihooks.wrapper.readings import read_every_way
+
+    return read_every_way(argv, (flavour,) if flavour in ("runc", "crun") else ("runc", "crun"))
 
 
-class _Reader:
+class Reader:
     """One pass over a command line, from left to right: the call so far, and the options known at this point."""
 
     __slots__ = ("argv", "assumed", "call", "crun", "ids", "table", "unfamiliar", "words")
@@ -270,7 +230,7 @@ class _Reader:
             return common | _NEW_CONTAINER
         if self.call.operation in ("kill", "delete"):
             return common | _KILL_AND_DELETE
-        return common | dict.fromkeys(_WITH_VALUE.split(), _VALUE)
+        return common | dict.fromkeys(_WITHVALUE.split(), VALUE)
 
     def long(self, option: str) -> None:
         """An option by its name, for runc also a short one: NAME or NAME=VALUE."""
@@ -282,13 +242,13 @@ class _Reader:
             kind = _GLOBAL.get(name)  # runc 1.5 takes the global options behind the command, too
         if kind is None and not equals:
             kind = self.unknown(name)
-        self.apply(kind or _FLAG, value if equals else None)
+        self.apply(kind or FLAG, value if equals else None)
 
     def cluster(self, letters: str) -> None:
         """Short options of crun in one word: ``-dbDIR`` is ``-d -b DIR``."""
         for index, letter in enumerate(letters):
             kind = self.table.get(letter) or self.unknown(letter)
-            if kind not in (_FLAG, _PRINTS):
+            if kind not in (FLAG, _PRINTS):
                 self.apply(kind, letters[index + 1 :] or None)
                 break
             self.apply(kind, None)
@@ -298,7 +258,7 @@ class _Reader:
         kinds = {kind for option, kind in self.table.items() if option.startswith(name) and len(option) > 1}
         if len(kinds) == 1:
             return kinds.pop()
-        return None if not kinds or kinds & {_FLAG, _PRINTS} else _VALUE
+        return None if not kinds or kinds & {FLAG, _PRINTS} else VALUE
 
     def unknown(self, name: str) -> str:
         """What an option does that is in no table; for operations that change nothing it doesn't matter."""
@@ -306,11 +266,11 @@ class _Reader:
             return self.assumed[name]
         if self.unfamiliar is None and (self.call.operation is None or self.call.operation in CHANGING):
             self.unfamiliar = name
-        return _FLAG
+        return FLAG
 
     def apply(self, kind: str, value: str | None) -> None:
         """Do what an option does; *value* is None when it isn't in the same word."""
-        if kind == _FLAG:
+        if kind == FLAG:
             return
         if kind == _PRINTS:
             self.call.prints = value not in _NO
@@ -324,5 +284,5 @@ class _Reader:
         elif kind == "config" and not self.crun:
             # For runc only a missing option means the file in the bundle, for crun also the plain name.
             self.call.config = "./config.json" if value == "config.json" else value or "config.json"
-        elif kind != _VALUE:
+        elif kind != VALUE:
             setattr(self.call, kind, value)

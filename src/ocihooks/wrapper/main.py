@@ -61,7 +61,9 @@ def fail(error: Exception, call: Call, name: str) -> None:
 
         tell(error, call, name)
     except Exception:  # noqa: BLE001  (a package that is not whole: the sentence alone)
-        posix.write(2, f"{name}: {error}\n".encode("utf-8", "backslashreplace"))
+        outcome = "; container not created" if call.changes_container else ""
+        text = f"{name}: {error}; the package ocihooks is not whole{outcome}\nhint: install ocihooks again\n"
+        posix.write(2, text.encode("utf-8", "backslashreplace"))
 
 
 def given_words(installation: "Installation") -> tuple[list[str], int, int]:
@@ -109,10 +111,13 @@ def restart_if_outdated() -> None:
 
     The process stays the same; engines notice nothing.
     """
-    import ocihooks
     from ocihooks.version import __version__
 
-    with open(f"{ocihooks.__path__[0]}/version.py", encoding="utf-8") as stream:
-        if f'"{__version__}"' in stream.read():
-            return
+    try:
+        with open(f"{ocihooks.__path__[0]}/version.py", encoding="utf-8") as stream:
+            there = stream.read()
+    except OSError:  # the next import says what is missing
+        return
+    if f'"{__version__}"' in there:
+        return
     posix.execv(sys.executable, (sys.executable, "-IS", sys.argv[0], WITHOUT_IMAGE, *sys.argv[1:]))

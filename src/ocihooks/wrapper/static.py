@@ -4,7 +4,7 @@ Static hook files: a hooks object that every container gets, copied as it stands
 The file holds the object itself or an object with a ``hooks`` member.
 """
 
-from ocihooks.document import check_hooks, parse_document, type_name
+from ocihooks.document import check_hooks, parse_document
 from ocihooks.errors import Diagnostic, DocumentError, quoted, reference_token
 from ocihooks.injection import STAGES
 from ocihooks.trust import Trust, explained, read_trusted
@@ -44,6 +44,8 @@ def parse_static_hooks(data: bytes, file: str) -> "dict[str, Any]":
     if "hooks" in members and not any(stage in members for stage in STAGES):
         members, pointer = members["hooks"], "/hooks"
         if not isinstance(members, dict):
+            from ocihooks.faults import type_name
+
             message = f"expected an object, found {type_name(members)}"
             hint = "write an object with a list of hooks for each stage"
             raise DocumentError(message, code="json_type", file=file, pointer=pointer, hint=hint)

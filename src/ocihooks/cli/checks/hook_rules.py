@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from ocihooks.document import JSONNumber, type_name
+from ocihooks.document import JSONNumber
 from ocihooks.errors import ERROR, WARNING, Diagnostic, os_reason, quoted
+from ocihooks.faults import type_name
 from ocihooks.spec.stage import STAGES, Stage
 
 SECTION = 'runtime-spec config.md "POSIX-platform Hooks"'
