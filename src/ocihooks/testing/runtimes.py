@@ -4,6 +4,7 @@ Real runtimes for tests: find runc and crun, and run containers with state of th
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pwd
@@ -175,8 +176,8 @@ class PrivateRuntime:
         self.user = user
         self._rootfs = Path(rootfs)
         self._view = view
-        self._calls = 0
-        self._bundles = 0
+        self._calls = itertools.count(1)  # as threads may call at once
+        self._bundles = itertools.count(1)
         for path in (self.directory, self.root):
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
             if user is not None:
@@ -189,10 +190,9 @@ class PrivateRuntime:
 
     def make_bundle(self, **arguments: Any) -> MadeBundle:
         """A new bundle that fits this runtime and its user; the arguments are those of ``bundles.make_bundle``."""
-        self._bundles += 1
         owner = None if self.user is None else self.user.owner
         settings: dict[str, Any] = {"rootfs": self._rootfs, "rootless": self.rootless, "owner": owner}
-        return make_bundle(self.directory / f"bundle{self._bundles}", **(settings | arguments))
+        return make_bundle(self.directory / f"bundle{next(self._bundles)}", **(settings | arguments))
 
     def new_id(self) -> str:
         """A container id that nobody else uses."""
@@ -217,9 +217,9 @@ class PrivateRuntime:
         Raises:
             subprocess.TimeoutExpired: It took longer than *timeout_s*, and has been killed.
         """
-        self._calls += 1
+        number = next(self._calls)
         stdin_path, stdout_path, stderr_path = (
-            self.directory / f"call{self._calls}.{name}" for name in ("stdin", "stdout", "stderr")
+            self.directory / f"call{number}.{name}" for name in ("stdin", "stdout", "stderr")
         )
         stdin_path.write_bytes(stdin)
         cwd = cwd or self.directory
