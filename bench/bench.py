@@ -168,6 +168,7 @@ def set_up(scene: Scene) -> None:
     plain, three = scene.bundle("plain"), scene.bundle("three", ANNOTATIONS)
     near = scene.bundle("near", dict.fromkeys(ANNOTATIONS, "no"))
     large, large_three = scene.bundle("large", size=1 << 20), scene.bundle("large3", ANNOTATIONS, size=1 << 20)
+    write_drop_in_files(scene)
     time.sleep(QUIET_S)
     for launcher in kinds:
         prefix = "launcher: " if launcher else "script:   "
@@ -190,6 +191,7 @@ def set_up(scene: Scene) -> None:
             scene.rows.append(
                 Row(label=label, argv=[[supervisor, *records, "--", str(scene.runtime), "true"]], limit=1.3)
             )
+        drop_ins(scene, plain, launcher=launcher)
         life_cycles(scene, prefix, program, plain)
         cold(scene, prefix, plain, launcher=launcher)
 
@@ -206,6 +208,50 @@ def life_cycles(scene: Scene, prefix: str, program: str, bundle: MadeBundle) -> 
     for engine, calls in (("Docker", docker), ("Podman", podman)):
         argv = [[program, *words] for words in calls]
         scene.rows.append(Row(label=f"{prefix}life of a container, {engine}, {len(argv)} calls", argv=argv))
+
+
+def write_drop_in_files(scene: Scene) -> None:
+    """A hook file for each of the drop-ins, and settings for the one that has them."""
+    hook = {"path": "/bin/true", "args": ["true"], "env": ["A=1"]}
+    files = scene.place / "drop-ins"
+    files.mkdir(exist_ok=True)
+    (files / "hooks.json").write_text(json.dumps({"hooks": {"createRuntime": [hook]}}))
+    (files / "bare.json").write_text(json.dumps({"createRuntime": [hook]}))
+    settings = (
+        f'[container-hooks]\npath = "{files}/bare.json"\n[container-hooks-runtime]\nruntimes = ["{scene.runtime}"]\n'
+    )
+    (files / "config.toml").write_text(settings)
+
+
+def drop_ins(scene: Scene, bundle: MadeBundle, *, launcher: bool) -> None:
+    """oci-add-hooks and container-hooks-runtime, each with one hook for every container."""
+    files = scene.place / "drop-ins"
+    kind = "launched" if launcher else "script"
+    add = install(Request(prefix=f"{files}/{kind}", name="oci-add-hooks", program="oci-add-hooks", launcher=launcher))
+    toolkit = install(
+        Request(
+            prefix=f"{files}/{kind}",
+            name="container-hooks-runtime",
+            program="container-hooks-runtime",
+            launcher=launcher,
+            settings=f"{files}/config.toml",
+            cache_dir=f"{files}/cache-{kind}",
+        )
+    )
+    words = ["--hook-config-path", f"{files}/hooks.json", "--runtime-path", str(scene.runtime)]
+    text = bundle.config_path.read_bytes()
+    for program, limit in (([add.script, *words], 0.15), ([toolkit.script], 0.2)):
+        label = f"{'launcher: ' if launcher else 'script:   '}{Path(program[0]).name}"
+        other = Row(
+            label=f"{label}, other operations", argv=[[*program, "delete", "c1"]], limit=limit if launcher else 1.2
+        )
+        create = Row(
+            label=f"{label}, create",
+            argv=[[*program, "create", "--bundle", str(bundle.directory), "c1"]],
+            limit=1.2,
+            before=lambda: bundle.config_path.write_bytes(text),
+        )
+        scene.rows += [other, create]
 
 
 def cold(scene: Scene, prefix: str, bundle: MadeBundle, *, launcher: bool) -> None:
@@ -237,10 +283,10 @@ def in_process(scene: Scene) -> Iterator[tuple[str, float, float]]:
     config = {"process": {"args": ["/bin/sh"]}}
     matching = min(timed(lambda: manager.hooks(config, ANNOTATIONS)) for _ in range(20))
     yield "in process: match 1000 rules with reasons", matching * 1000, 20.0
-    program = str(scene.runtime)
+    program = "/bin/true"
     spawning = min(timed(lambda: os.waitpid(os.posix_spawn(program, [program], {}), 0)) for _ in range(100))
     running = min(timed(lambda: run_hook(Hook(path=program), b"{}")) for _ in range(100))
-    yield "in process: run_hook of an empty program", running * 1000, spawning * 1500
+    yield "in process: run_hook of /bin/true", running * 1000, spawning * 1500
 
 
 def timed(function: Callable[[], object]) -> float:

@@ -4,7 +4,6 @@
  * Of the calls that engines make, only create, run and restore read a config.json. This program becomes the runtime at
  * once for calls that surely are none of these, and for a create whose container surely matches no rule; any doubt,
  * unknown option or error starts the wrapper in Python, which is complete by itself. All else stays as it came.
- *
  * See src/ocihooks/install/launcher.py for the settings, and src/ocihooks/compiled/skip.py for the wrapper's data.
  */
 #define _GNU_SOURCE
@@ -237,16 +236,17 @@ static void become_runtime(char **argv) {
     execv(settings[RUNTIME], argv);
 }
 
-/* *sum*: the checksum of the data whose sources are unchanged, or 0. */
+/* *sum*: that of the data if all in it is unchanged, the interpreter and its compiled form of the script too; or 0. */
 static void start_wrapper(int argc, char **argv, uint64_t sum) {
     char *words[argc + 4]; /* fits: all words of a call together have at most a quarter of the stack */
-    char told[80];
+    static char told[80], start[SETTINGS_BYTES];
     unsigned long long ignored = 0;
     struct sigaction action;
     for (int number = 1; number <= 64; number++)
         if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN) ignored |= 1ull << (number - 1);
     snprintf(told, sizeof told, "--ignored-signals=%llx:%llx", ignored, (unsigned long long)sum);
-    const char *const first[] = {settings[PYTHON], "-IS", settings[SCRIPT], told};
+    snprintf(start, sizeof start, "%.*sstart", (int)strlen(settings[SCRIPT]) - 2, settings[SCRIPT]);
+    const char *const first[] = {settings[PYTHON], "-IS", sum ? start : settings[SCRIPT], told};
     memcpy(words, first, sizeof first);
     memcpy(words + 4, argv + 1, (size_t)argc * sizeof *argv);
     execv(settings[PYTHON], words);

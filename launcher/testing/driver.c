@@ -53,7 +53,9 @@ int driver_execv(const char *path, char *const argv[]) {
     check(runtime || path == settings[PYTHON], "an unknown program was started");
     check(strcmp(argv[0], path) == 0, "the first word is not the program");
     if (!runtime) {
-        check(strcmp(argv[1], "-IS") == 0 && strcmp(argv[2], settings[SCRIPT]) == 0, "another script was started");
+        size_t stem = strlen(settings[SCRIPT]) - 2; /* what the script and its compiled form have in common */
+        check(strcmp(argv[1], "-IS") == 0 && strncmp(argv[2], settings[SCRIPT], stem) == 0, "another script was started");
+        check(strcmp(argv[2] + stem, "py") == 0 || strcmp(argv[2] + stem, "start") == 0, "another form was started");
         check(strncmp(argv[3], "--ignored-signals=", 18) == 0, "the wrapper is not told the ignored signals");
     }
     for (; given[i]; i++) check(argv[first + i - 1] == given[i], "a word differs");

@@ -72,7 +72,7 @@ class TestText:
         keys = {script().key, script(runtime="/other").key, script(hooks_dirs=("/h",)).key}
         assert len(keys) == 3
         assert script().key == script().key
-        assert {len(key) for key in keys} == {16}
+        assert {len(key) for key in keys} == {12}
 
     @pytest.mark.parametrize("length", [SHEBANG_LIMIT, SHEBANG_LIMIT + 1])
     def test_long_interpreter(self, length: int) -> None:

@@ -64,7 +64,8 @@ NOT_SURE = {
 def started_wrapper(ran: Ran, installed: Installed, words: list[str]) -> bool:
     """Whether the wrapper was started with exactly *words* behind its own."""
     option, script, told, *handed_on = map(os.fsdecode, ran.words)
-    ours = (option, script) == ("-IS", str(installed.script)) and told.startswith("--ignored-signals=0:")
+    form = installed.script.with_suffix(".start") if told_checksum(ran) else installed.script
+    ours = (option, script) == ("-IS", str(form)) and told.startswith("--ignored-signals=0:")
     return ran.program == "python" and ours and handed_on == words and ran.status == 0
 
 

@@ -73,7 +73,7 @@ def load_settings(installation: "Installation", before_reading: "Callable[[], No
     from ocihooks.dropins.toolkit_refresh import refresh
 
     try:
-        return Known(file, refresh(file, kept, identity, launched=installation.launched))
+        return Known(file, refresh(file, kept, identity, start=installation.start))
     except OCIHooksError as error:
         return Known(file, plain or ("", "", "info", DEFAULT_RUNTIMES), error)
 

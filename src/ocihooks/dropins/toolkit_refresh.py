@@ -9,6 +9,7 @@ behind an equals sign, or a star where none was; the runtime; the log that gets 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any, NamedTuple
 
@@ -31,23 +32,24 @@ class Shortcut(NamedTuple):
     texts: tuple[str, ...]
 
 
-def refresh(file: str, kept: str, identity: tuple[Any, ...], *, launched: bool) -> Plain:
+def refresh(file: str, kept: str, identity: tuple[Any, ...], *, start: str) -> Plain:
     """
     Read the settings in *file*.
 
     Args:
         kept: Where they are kept for the next call; "": nowhere.
         identity: What tells them from those of others.
-        launched: Whether there is a launcher to make data for.
+        start: What the launcher may start the interpreter with; "": there is no launcher to make data for.
 
     Raises:
         SettingsError: They are broken.
     """
-    sources = (file, os.path.abspath(ocihooks.version.__file__))
+    own = (sys.executable, start) if start else ()
+    sources = (file, os.path.abspath(ocihooks.version.__file__), *own)
     started_ns = time.time_ns()
     before = snapshot(sources)
     plain = read_toolkit_settings(file).plain()
-    shortcut = find_shortcut(plain) if launched and kept else None
+    shortcut = find_shortcut(plain) if start and kept else None
     all_sources = (*sources, *(shortcut.looked_at if shortcut else ()))
     seen = snapshot(all_sources)
     unchanged = set(before) <= set(seen) and seen == snapshot(all_sources)

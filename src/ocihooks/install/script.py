@@ -22,7 +22,10 @@ MARK = '# Written by "ocihooks install"; "ocihooks uninstall" takes it away.'
 """The second line of every installed script, by which we know our own."""
 
 START = ".start"
-"""Ending of the file with the compiled body."""
+"""Ending of the file with the compiled body, which the interpreter could run as it stands."""
+
+TEXT = ".py"
+"""Ending of the script's own file where the launcher stands in its usual place."""
 
 SHEBANG_LIMIT = 250
 """Bytes of a first line that all supported kernels read."""
@@ -44,9 +47,9 @@ try:
     fd = posix.open({start}, posix.O_RDONLY | posix.O_CLOEXEC)
     data = posix.read(fd, 65536)
     posix.close(fd)
-    if data[:20] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER + {key}:
+    if data[:16] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER + {key}:
         raise ImportError
-    code = loads(memoryview(data)[20:])
+    code = loads(memoryview(data)[16:])
 except Exception:
     code = BODY
 exec(code)
@@ -56,6 +59,7 @@ exec(code)
 BODY = """\
 import gc
 import posix
+import sys
 
 gc.disable()  # There is little to collect in a few milliseconds.
 sys.path += {paths}
@@ -114,6 +118,8 @@ try:
     from ocihooks.wrapper.installation import Installation
     from {module} import main
 except Exception:
+    if "WITHOUT_PACKAGE" not in globals():
+        posix.execv({python_text}, [{python_text}, "-IS", {text}, *sys.argv[1:]])
     exec(WITHOUT_PACKAGE)
 main(
     Installation(
@@ -125,6 +131,7 @@ main(
         hooks_dirs={hooks_dirs},
         cache_dir={cache_dir},
         launched={launched},
+        start={compiled},
         supervisor={supervisor},
     ),
     load,
@@ -168,7 +175,7 @@ class Script:
     Attributes:
         text: The whole text.
         body: The part that is compiled at installation.
-        key: 16 bytes by which the script knows the compiled form of its own body.
+        key: 12 bytes by which the script knows the compiled form of its own body.
     """
 
     text: str
@@ -207,6 +214,8 @@ def make_script(
         "launched": installation.launched,
         "supervisor": installation.supervisor,
         "image": image,
+        "text": f"{image}{TEXT}",
+        "compiled": f"{image}{START}" if installation.launched else "",
         "paths": list(paths),
         "python_text": python,
     }
@@ -216,7 +225,7 @@ def make_script(
     without_package = WITHOUT_PACKAGE.format(**shown, escape=lines)
     if "'''" in body + without_package:
         raise UsageError("a path holds three quotes in a row, which can't stand in the script")
-    key = hashlib.sha256(body.encode()).digest()[:16]
+    key = hashlib.sha256(body.encode()).digest()[:12]
     text = TEMPLATE.format(
         python=python,
         mark=MARK,

@@ -25,14 +25,16 @@ class Cache:
         hooks_dirs: Hooks directories in place of those of the settings; empty: none.
         file: Where they are kept; "" where there is no safe place.
         skip_file: Where the launcher's data is.
+        start: What the launcher starts the interpreter with while all is unchanged; "": there is none.
         identity: What tells them from those of other settings, directories or users.
     """
 
-    __slots__ = ("file", "hooks_dirs", "identity", "settings_file", "skip_file")
+    __slots__ = ("file", "hooks_dirs", "identity", "settings_file", "skip_file", "start")
 
     def __init__(self, installation: "Installation", environ: "Mapping[str, str]") -> None:
         self.settings_file = installation.settings or settings_file(environ)
         self.hooks_dirs = installation.hooks_dirs
+        self.start = installation.start
         directory = cache_directory(environ, installation.cache_dir)
         self.file = cache_file(directory, self.settings_file, *self.hooks_dirs) if directory else ""
         self.skip_file = f"{self.file}.skip" if self.file else ""

@@ -19,6 +19,7 @@ class Installation:
         cache_dir: Where compiled rules are kept; "": the default place.
         supervisor: Absolute path of the installed supervisor; "": it is started from the package.
         launched: Whether the launcher starts the script; it then says in the first word which signals were ignored.
+        start: Absolute path of the script's compiled form, which the launcher may have started; "": it doesn't.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Installation:
         "runtime",
         "script",
         "settings",
+        "start",
         "supervisor",
     )
 
@@ -44,6 +46,7 @@ class Installation:
         hooks_dirs: "Sequence[str]" = (),
         cache_dir: str = "",
         launched: bool = False,
+        start: str = "",
         supervisor: str = "",
     ) -> None:
         self.name = name
@@ -54,4 +57,5 @@ class Installation:
         self.hooks_dirs = tuple(hooks_dirs)
         self.cache_dir = cache_dir
         self.launched = launched
+        self.start = start
         self.supervisor = supervisor

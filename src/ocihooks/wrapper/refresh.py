@@ -5,6 +5,7 @@ Reads settings and rules from their files, and stores them compiled: the wrapper
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -60,28 +61,29 @@ def refresh(cache: Cache) -> RuleSet | None:
     Raises:
         SettingsError, UntrustedError, DocumentError: The settings or a static hook file can't be used.
     """
-    before = snapshot(_settings_sources(cache.settings_file))
+    before = snapshot(_settings_sources(cache))
     if is_disabled(cache.settings_file):
         return None
     settings = read_settings(cache.settings_file)
     if cache.hooks_dirs:
         settings = replace(settings, hooks_dirs=cache.hooks_dirs)
     started_ns = time.time_ns()
-    seen = snapshot(_sources(cache.settings_file, settings))
+    seen = snapshot(_sources(cache, settings))
     rules = read_rules(settings)
-    unchanged = set(before) <= set(seen) and seen == snapshot(_sources(cache.settings_file, settings))
+    unchanged = set(before) <= set(seen) and seen == snapshot(_sources(cache, settings))
     if cache.file and unchanged and not rules.refused and is_quiet(seen, started_ns):
         _store(cache, seen, rules, shortcut=settings.shortcut)
     return rules
 
 
-def _settings_sources(settings_file: str) -> tuple[str, ...]:
-    return settings_file, switch_file(settings_file), os.path.abspath(ocihooks.version.__file__)
+def _settings_sources(cache: Cache) -> tuple[str, ...]:
+    own = os.path.abspath(ocihooks.version.__file__), *((sys.executable, cache.start) if cache.start else ())
+    return cache.settings_file, switch_file(cache.settings_file), *own
 
 
-def _sources(settings_file: str, settings: Settings) -> Iterable[str]:
+def _sources(cache: Cache, settings: Settings) -> Iterable[str]:
     """All that the compiled rules depend on."""
-    yield from _settings_sources(settings_file)
+    yield from _settings_sources(cache)
     yield from settings.static_hooks
     for directory in settings.hooks_dirs:
         yield directory
