@@ -1,5 +1,9 @@
 # Two commands do everything on a fresh machine: `make demo` shows the main job, `make test` runs all tests.
-.PHONY: help demo test bench lint unit format clean
+
+# Programs that stand in for others of the same name, and come with a way to install themselves.
+TOOLKIT := container-hooks container-hooks-runtime container-hooks-ctk
+
+.PHONY: help all demo test bench lint unit format clean
 
 PYTHON ?= python3
 export PYTHON
@@ -10,11 +14,16 @@ JOBS ?= 2
 help:
 	@echo "make demo    install into .venv and run real containers with hooks, with an explanation"
 	@echo "make test    install into .venv, then lint, types, and all tests"
+	@echo "make all     fill bin/ with $(TOOLKIT)"
 	@echo "make bench   what the wrapper costs, as one table"
 	@echo "make lint    the static checks alone"
 	@echo "make unit    the tests that start no container"
 	@echo "make format  format the code"
 	@echo "make clean   remove what the others made"
+
+all:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; name another one: make all PYTHON=python3.12" >&2; exit 3; }
+	@$(PYTHON) tools/programs.py bin $(TOOLKIT)
 
 demo:
 	@tools/setup demo
@@ -28,6 +37,7 @@ test:
 bench:
 	@tools/setup test
 	@$(BIN)/python bench/bench.py
+	@$(BIN)/python bench/engines.py
 
 lint:
 	@tools/setup test
@@ -46,5 +56,5 @@ format:
 	$(BIN)/ruff check --fix --quiet .
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf bin .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find src tests -name __pycache__ -type d -exec rm -rf {} +
