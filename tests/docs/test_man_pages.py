@@ -15,10 +15,12 @@ from tests.docs.manpages import DIRECTORY, PAGES, lines, section
 from ocihooks.errors import OCIHooksError, UnavailableError
 
 EXPECTED = (
+    "container-hooks-ctk.8",
     "container-hooks-runtime.8",
     "container-hooks.8",
     "container-hooks.toml.5",
     "oci-add-hooks.8",
+    "oci-injector-hook.8",
     "ocihooks-rules.5",
     "ocihooks-runtime.8",
     "ocihooks-settings.5",

@@ -1,8 +1,8 @@
 """
 A document's console blocks as one walk through a machine, which is made of private parts so that nothing is left.
 
-The commands run as they stand, in one shell, in a mount namespace with its own /opt, /run, /usr/local, hooks
-directories and home.
+The commands run as they stand, in one shell, in a mount namespace with its own /opt, /run, /usr/local,
+/var/lib, hooks directories and home.
 """
 
 from __future__ import annotations
@@ -134,6 +134,7 @@ class Machine:
             f"mount --rbind /etc {directory}/real-etc",
             *(f"mount --bind {directory}/{name} {place}" for name, place in own.items()),
             "mount -t tmpfs -o mode=755 tmpfs /run",
+            "mount -t tmpfs -o mode=755 tmpfs /var/lib",
         ]
 
     def _environment(self) -> dict[str, str]:

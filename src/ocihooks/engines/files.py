@@ -98,11 +98,13 @@ class Change:
         old: The file as it is.
         text: What is to be in it; None: the file is to go.
         beside: Directory for the temporary file where that of the file won't do, else None.
+        mode: Permission bits of a new file.
     """
 
     old: ConfigFile
     text: str | None
     beside: str | None = None
+    mode: int = 0o644
 
     @property
     def is_any(self) -> bool:
@@ -136,7 +138,7 @@ class Change:
         if not self.old.exists and os.path.lexists(path) and os.path.exists(path):
             hint = "try again"
             raise ReplaceError("was made by somebody else meanwhile", code="changed_meanwhile", file=path, hint=hint)
-        replace_file(path, self.text.encode(), expected=self.old.signature, beside=self.beside)
+        replace_file(path, self.text.encode(), expected=self.old.signature, beside=self.beside, mode=self.mode)
 
     def _remove(self) -> None:
         path = self.old.path

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from ocihooks.replace import replace_file
 from ocihooks.trust import check_trusted, explained, read_trusted, trust_here
 
 _BACKUP_LIMIT_BYTES = 8 << 20
+_FITTING = re.compile(r"[\w.-]{1,63}", re.ASCII)
+"""Names of handlers that can stand in the name of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +254,8 @@ class Records:
                 continue
 
     def _path(self, engine: str, name: str, file: str) -> str:
-        return os.path.join(self._records(), f"{engine}-{name}-{sha256(file)[:16]}.json")
+        fitting = name if _FITTING.fullmatch(name) else sha256(name)[:16]
+        return os.path.join(self._records(), f"{engine}-{fitting}-{sha256(file)[:16]}.json")
 
     def _records(self) -> str:
         return os.path.join(self.directory, "engines")

@@ -11,10 +11,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ocihooks.engines.edits import Done, Path, are_made, make, parse
+from ocihooks.engines.edits import Done, are_made, make, parse
 from ocihooks.engines.engine import Handler, Planned, Wanted
 from ocihooks.engines.errors import EngineError
 from ocihooks.engines.files import Change, make_directories, missing_directories, read_config_file, remove_directories
+from ocihooks.engines.former import done_by_others, made_by_others
 from ocihooks.engines.records import EngineRecord, FileRecord, Records, sha256
 from ocihooks.errors import OCIHooksError, ReplaceError, UnavailableError, quoted
 from ocihooks.install.install import DEFAULT_NAME, Request, install, installed, prepare_install
@@ -213,6 +214,7 @@ def _changes(scene: Scene, plans: Sequence[Planned]) -> tuple[tuple[Change, ...]
 def _change(scene: Scene, plan: Planned) -> tuple[Change, FileRecord]:
     former = scene.without_us(plan.file)
     start = former.text if former.exists else plan.start
+    others = done_by_others(scene.records, plan.file, scene.record)
     block = ""
     done: tuple[Done, ...] = ()
     if plan.syntax is None:
@@ -220,9 +222,9 @@ def _change(scene: Scene, plan: Planned) -> tuple[Change, FileRecord]:
         block = gap + plan.block
         text = start + block
     else:
-        text, done = make(plan.syntax, start, plan.edits, plan.file, ours=_made_by_others(scene, plan.file))
+        text, done = make(plan.syntax, start, plan.edits, plan.file, ours=made_by_others(others))
     earlier = [one for one in (scene.record.files if scene.record else ()) if one.file == plan.file]
-    related = [*earlier, *_others_of(scene, plan.file)]
+    related = [*earlier, *others]
     made = tuple(dict.fromkeys(path for one in related for path in one.made_directories))
     one = FileRecord(
         file=plan.file,
@@ -237,19 +239,6 @@ def _change(scene: Scene, plan: Planned) -> tuple[Change, FileRecord]:
         beside=plan.beside,
     )
     return Change(old=scene.now(plan.file), text=text, beside=plan.beside), one
-
-
-def _others_of(scene: Scene, file: str) -> tuple[FileRecord, ...]:
-    """What other handlers of ours did to *file*."""
-    records = scene.records.all()
-    return tuple(one for record in records if record != scene.record for one in record.files if one.file == file)
-
-
-def _made_by_others(scene: Scene, file: str) -> set[Path]:
-    """Tables and keys of *file* that are there only because other handlers of ours needed them."""
-    done = [done for one in _others_of(scene, file) for done in one.done]
-    tables = {path for one in done for path in one.made}
-    return tables | {one.edit.path for one in done if (one.edit.append or one.edit.last) and not one.existed}
 
 
 def _carry_out(records: Records, planned: Configured) -> Configured:

@@ -6,14 +6,13 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
-from ocihooks.engines.edits import Syntax, parse, undo
 from ocihooks.engines.engine import Configuration, Engine
 from ocihooks.engines.files import ConfigFile, make_directories, read_config_file
+from ocihooks.engines.former import former_text
 from ocihooks.engines.known import ENGINES
 from ocihooks.engines.programs import Version, find_program, version_of
-from ocihooks.engines.records import EngineRecord, FileRecord, Records, sha256
+from ocihooks.engines.records import EngineRecord, Records
 from ocihooks.errors import UnavailableError, UsageError, quoted
 
 HANDLER = "ocihooks"
@@ -92,19 +91,7 @@ class Scene:
         self._without_us.clear()
         self.record = self.records.find(self.target.engine, self.target.name, self.file)
         for one in self.record.files if self.record else ():
-            self._without_us[one.file] = self._former(one)
-
-    def _former(self, one: FileRecord) -> str | None:
-        now = self.now(one.file)
-        if not now.exists:
-            return None
-        if sha256(now.text) == one.sha256:
-            former = self.records.former_text(one)
-            if former is not None or one.backup is None:
-                return former
-        syntax = cast("Syntax", one.syntax)
-        former = undo(syntax, now.text, one.done, one.file) if syntax else now.text.replace(one.block, "", 1)
-        return None if one.start is not None and not _says_anything(former, one.start, one) else former
+            self._without_us[one.file] = former_text(self.records, one, self.now(one.file))
 
     def now(self, path: str) -> ConfigFile:
         """A file as it is."""
@@ -140,14 +127,6 @@ class Scene:
             return
         with tempfile.TemporaryDirectory(prefix="ocihooks-") as scratch:
             self.engine.validate(self.program, self.version, files, self.file, scratch)
-
-
-def _says_anything(text: str, start: str, one: FileRecord) -> bool:
-    """Whether a file that we made has got more than what it began with."""
-    if not one.syntax:
-        return text.strip() not in ("", start.strip())
-    syntax = cast("Syntax", one.syntax)
-    return parse(syntax, text, one.file) not in ({}, parse(syntax, start, one.file))
 
 
 def check_absolute(option: str, path: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ocihooks.engines.edits import relinked
 from ocihooks.engines.errors import EngineError
 from ocihooks.engines.files import Change, remove_directories
+from ocihooks.engines.former import relink
 from ocihooks.engines.programs import Daemon
 from ocihooks.engines.records import EngineRecord, named_in
 from ocihooks.errors import ReplaceError, quoted
@@ -134,18 +134,6 @@ def _carry_out(scene: Scene, planned: Unconfigured, *, force: bool) -> Unconfigu
         uninstall(*record.installed, force=force)
     for heir in _others(scene, record)[:1]:
         scene.records.keep(replace(heir, installed=heir.installed or record.installed))
-    for other in scene.records.all():
-        linked = _relinked(other, record)
-        if other not in (linked, record):
-            scene.records.keep(linked)
+    relink(scene.records, record)
     scene.records.forget(record)
     return planned
-
-
-def _relinked(other: EngineRecord, gone: EngineRecord) -> EngineRecord:
-    """The record of another handler that was made the default after the one that goes."""
-    done = {one.file: one.done for one in gone.files}
-    files = (
-        replace(one, done=tuple(relinked(edit, done.get(one.file, ())) for edit in one.done)) for one in other.files
-    )
-    return replace(other, files=tuple(files))
