@@ -324,6 +324,13 @@ KINDS: tuple[Kind, ...] = (
         "was replaced, but may be the old one again after a power loss: input/output error",
     ),
     _kind(
+        "not_injected",
+        _E,
+        "Something could not be put into a container, which is then as it was.",
+        "Do what the hint says; oci-injector-hook(8) tells what can be put where.",
+        '"/opt/tool" can\'t be put into the container: it does not exist',
+    ),
+    _kind(
         "not_json_name",
         _B,
         "The name of a rule file does not end in .json.",

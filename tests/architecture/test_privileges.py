@@ -18,6 +18,7 @@ WRITES = {
     "wrapper/log.py": "appends lines to the log",
     "wrapper/report.py": "appends a line to the runtime's log",
     "dropins/toolkit_log.py": "appends lines to the log",
+    "injector/changes.py": "makes files of its own names in the root of a container and renames them",
     "install/script.py": "the script does so when the package can't be imported",
     "engines/lock.py": "makes the lock, and tells in it who holds it",
     "execution/run.py": "opens /dev/null",
@@ -36,12 +37,14 @@ STARTS = {
     "engines/programs.py": "asks engines' programs, and runs them as their users do",
     "execution/process.py": "runs hooks",
     "execution/keeper.py": "runs hooks",
+    "execution/spawned.py": "runs hooks",
 }
 """Modules that start programs, or fork."""
 
 CATCHES_ALL = {
     "wrapper/main.py": "whatever it is, no container is created",
     "dropins/program.py": "whatever it is, no container is created",
+    "dropins/injector_hook.py": "whatever it is, no container is created",
     "compiled/load.py": "whatever is wrong with a cache, rules are read from their files",
     "hooksd/monitor.py": "it is raised again for those who wait",
     "execution/hook_lists.py": "whatever a function hook raises is raised again as an error of ours",

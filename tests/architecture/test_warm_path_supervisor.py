@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ocihooks.install.install import Request, install
-from ocihooks.install.supervisor import MODULES, SCRIPT
+from ocihooks.install.supervisor import AWAKE, SCRIPT
 from ocihooks.testing.fake import write_fake_runtime
 
 BY_THE_INTERPRETER = {"gc", "select", "_ctypes", "_json", "errno", "time", "marshal", "posix"}
@@ -49,8 +49,8 @@ def test_modules(supervisor: Path, tmp_path: Path) -> None:
     done = run(str(lister), f"--records={tmp_path}/r", "--timeout=5", "--", "/bin/sh", "sh", "-c", "echo $ID ${id}")
     assert (done.returncode, done.stdout) == (0, "c1 c1\n")
     modules = set(done.stderr.split())
-    cold = {"ocihooks.supervisor.failure", "ocihooks.errors"}  # it has output to pass on
-    assert {name for name in modules if name.startswith("ocihooks")} - cold == {*MODULES}
+    cold = {"ocihooks.supervisor.failure", "ocihooks.errors", "ocihooks.execution.words"}  # it has output to pass on
+    assert {name for name in modules if name.startswith("ocihooks")} - cold == {*AWAKE}
     assert {name for name in modules if not name.startswith("ocihooks")} <= BY_THE_INTERPRETER
 
 
@@ -63,6 +63,19 @@ def test_files(supervisor: Path, tmp_path: Path) -> None:
     place = os.path.realpath(supervisor.parents[2])
     opened = re.findall(rf'"({re.escape(place)}[^"]*)"', log.read_text())
     assert {os.path.basename(path) for path in opened} == {supervisor.name, "ocihooks-runtime.supervisor"}
+    package = os.path.dirname(os.path.abspath(sys.modules["ocihooks"].__file__ or ""))
+    assert package not in log.read_text()
+
+
+def test_failure_needs_no_package(supervisor: Path, tmp_path: Path) -> None:
+    """A hook that fails or is slow is told about by the image alone, whatever the package has become meanwhile."""
+    if not shutil.which("strace"):
+        pytest.skip("needs strace")
+    log = tmp_path / "log"
+    words = ["--timeout=9", "--", "/bin/sh", "sh", "-c", "sleep 0.1; exit 5"]
+    done = run("strace", "-f", "-o", str(log), "-e", "trace=open,openat", str(supervisor), *words)
+    assert done.returncode == 5
+    assert "ended with status 5" in done.stderr
     package = os.path.dirname(os.path.abspath(sys.modules["ocihooks"].__file__ or ""))
     assert package not in log.read_text()
 

@@ -14,11 +14,13 @@ import pytest
 from ocihooks.install.install import Request, install
 
 HERE = Path(__file__).parent
+PROJECT = HERE.parents[1]
 
 EXPECTED = {
     # file: program, cases, of which differ where the record is marked as a defect
     "oci_add_hooks": ("oci-add-hooks", 115, 31),
     "container_hooks_runtime": ("container-hooks-runtime", 158, 30),
+    "container_hooks_ctk": ("container-hooks-ctk", 184, 36),
 }
 
 Program = Callable[[str], Path]
@@ -39,30 +41,76 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Program]:
         request = Request(prefix=prefix, program=name, name=name, cache_dir=cache, launcher=launcher)
         return Path(install(request).script)
 
+    def archive(name: str) -> Path:
+        directory = tmp_path_factory.mktemp("archives")
+        subprocess.run([sys.executable, str(PROJECT / "tools/programs.py"), str(directory), name], check=True)
+        return directory / name
+
     return {
+        "archive": archive,
         "environment": in_the_environment,
         "installed": lambda name: installed(name, None),
         "script": lambda name: installed(name, False),
     }
 
 
-def replay(recorded: Path, program: Path) -> list[str]:
-    """The lines that the harness prints."""
-    command = [sys.executable, str(HERE / "wrappers_harness.py"), str(recorded), "--", str(program)]
+SLOW = {
+    ("container_hooks_ctk", "environment"),
+    ("container_hooks_ctk", "installed"),
+    ("container_hooks_runtime", "archive"),
+}
+FORMS = [
+    pytest.param(
+        name, form, id=f"{name}-{form}", marks=[pytest.mark.slow] if (name, form) in SLOW or form == "script" else []
+    )
+    for name, forms in {
+        "oci_add_hooks": ("environment", "installed", "script"),
+        "container_hooks_runtime": ("archive", "environment", "installed", "script"),
+        "container_hooks_ctk": ("archive", "environment", "installed"),
+    }.items()
+    for form in forms
+]
+"""The recorded files with the forms of the program that each is replayed in."""
+
+
+WITH_OWN_STATE = (
+    *("unshare", "--mount", "--propagation", "private"),
+    *("sh", "-c", 'mount -t tmpfs -o mode=755 tmpfs /var/lib && exec "$@"', "sh"),
+)
+"""Runs a command with an empty /var/lib, where undo records of the machine would be."""
+
+
+def replay(recorded: Path, program: Path, *before: str) -> list[str]:
+    """The lines that the harness prints, run by the command *before*."""
+    command = [*before, sys.executable, str(HERE / "wrappers_harness.py"), str(recorded), "--", str(program)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.stderr == ""
     return finished.stdout.splitlines()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the cases need root")
-@pytest.mark.parametrize("form", ["environment", "installed", pytest.param("script", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize(("name", "form"), FORMS)
 def test_recorded_runs(name: str, form: str, forms: dict[str, Program]) -> None:
     """Every recorded run agrees, but for those whose record is a defect."""
     program, count, differing = EXPECTED[name]
-    lines = replay(HERE / f"{name}.jsonl", forms[form](program))
+    before = WITH_OWN_STATE if name == "container_hooks_ctk" else ()
+    lines = replay(HERE / f"{name}.jsonl", forms[form](program), *before)
     assert [line for line in lines if line.startswith(("FAIL", "SKIP"))] == []
     assert lines[-1] == f"{count} cases, 0 failed, {differing} differ on purpose, 0 skipped"
+
+
+RUNS_THE_IMAGE = ("ldconfig-environment", "ldconfig-fails", "ldconfig-in-usr-sbin")
+"""Cases of the injector in which the image's own ldconfig runs as root, which ours never does."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the cases need root")
+@pytest.mark.parametrize("form", ["installed", pytest.param("environment", marks=pytest.mark.slow)])
+def test_recorded_injections(form: str, forms: dict[str, Program]) -> None:
+    """Every recorded injection agrees, but for defects and for what an image's own program did."""
+    lines = replay(HERE / "oci_injector_hook.jsonl", forms[form]("oci-injector-hook"))
+    failed = [line.removeprefix("FAIL oci_injector_hook/libraries/") for line in lines if line.startswith("FAIL")]
+    assert failed == list(RUNS_THE_IMAGE)
+    assert lines[-1] == "121 cases, 3 failed, 34 differ on purpose, 0 skipped"
 
 
 def test_harness_notices_disagreement(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ Survivors are found by a variable that only the hook and its descendants have in
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -22,9 +23,10 @@ from pathlib import Path
 import pytest
 
 from ocihooks.errors import OCIHooksError, UnavailableError
-from ocihooks.execution import descendants, keeper
+from ocihooks.execution import descendants, process, runner, spawned
 from ocihooks.execution.errors import HookFailedError, HookNotRunnableError, HookRunError, HookTimeoutError
 from ocihooks.execution.exec import Exec
+from ocihooks.execution.process import HookProcess
 from ocihooks.execution.program import Program
 from ocihooks.execution.result import HookResult
 from ocihooks.execution.run import Run
@@ -117,8 +119,10 @@ CASES = {
     "dies-by-signal": Case(program=sh("ulimit -c 0; kill -ABRT $$"), error=HookFailedError, status=-6),
     "kills-its-group": Case(program=sh("sleep 60 & kill -KILL 0"), error=HookFailedError, status=-9),
     "missing": Case(program=("/no/such",), error=HookNotRunnableError, status=None),
-    "kills-its-parent": Case(program=sh("sleep 60 & kill -KILL $PPID; sleep 60"), error=HookFailedError, status=None),
-    "stops-its-parent": Case(program=sh("kill -STOP $PPID; sleep 60"), error=HookTimeoutError, status=None),
+    "kills-its-parent": Case(
+        program=sh("sleep 60 & sleep 0.1; kill -KILL $PPID; sleep 60"), error=HookFailedError, status=None
+    ),
+    "stops-its-parent": Case(program=sh("sleep 0.1; kill -STOP $PPID; sleep 60"), error=HookTimeoutError, status=None),
 }
 
 
@@ -131,6 +135,12 @@ def mark() -> Iterator[str]:
     for pid in survivors:
         os.kill(pid, 9)
     assert not survivors
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks run under a keeper, whatever else this process does."""
+    monkeypatch.setattr(runner, "process_for", lambda *_, **__: HookProcess())
 
 
 @pytest.fixture
@@ -164,6 +174,16 @@ def nothing_left() -> Iterator[None]:
     assert belongings() == before
 
 
+def reap_left() -> None:
+    """Wait for the end of what hooks left behind for a moment."""
+
+    def none_is_left() -> bool:
+        spawned._reap_left()
+        return not spawned._left
+
+    wait_until(none_is_left)
+
+
 def belongings() -> tuple[list[str], str]:
     return os.listdir("/proc/self/fd"), Path("/proc/thread-self/children").read_text()
 
@@ -181,9 +201,10 @@ def result_or_error(program: tuple[str, ...], mark: str, timeout_s: float) -> Ho
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_misbehaving_hook_is_over_in_time_and_leaves_nothing(case: Case, mark: str) -> None:
+def test_misbehaving_hook_is_over_in_time_and_leaves_nothing(case: Case, mark: str, kept: None) -> None:
     """Whatever a hook does, it's over within its timeout and a second, without survivors, zombies or descriptors."""
     timeout_s = TIMEOUT_S if case.error is HookTimeoutError else 20
+    reap_left()
     with nothing_left():
         started = time.monotonic()
         outcome = result_or_error(case.program, mark, timeout_s)
@@ -194,6 +215,74 @@ def test_misbehaving_hook_is_over_in_time_and_leaves_nothing(case: Case, mark: s
         assert (outcome.result.status if outcome.result else None) == case.status
     else:
         assert (case.error, case.status) == (None, outcome.status)
+
+
+SPAWNED = """
+import json
+from ocihooks.execution import runner, spawned
+from ocihooks.execution.errors import HookRunError
+program, mark, timeout_s, times = json.loads(sys.argv[1])
+kinds = set()
+def process_for(*args, **options):
+    process = spawned.process_for(*args, **options)
+    kinds.add(type(process).__name__)
+    return process
+runner.process_for = process_for
+hook = Hook(path=program[0], args=tuple(program), env=("PATH=/usr/bin:/bin", mark))
+def belongings(): return os.listdir("/proc/self/fd"), open("/proc/thread-self/children").read()
+def outcome():
+    try: return "none", run_hook(hook, b"x" * 1_000_000, timeout_s=timeout_s, output_limit=65536).status
+    except HookRunError as error: return type(error).__name__, error.result and error.result.status
+def peak_kib(): return int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+before, outcomes, longest, at_first = belongings(), set(), 0, peak_kib()
+for _ in range(times):
+    started = time.monotonic()
+    outcomes.add(outcome())
+    longest = max(longest, time.monotonic() - started)
+deadline = time.monotonic() + 10
+while belongings() != before and time.monotonic() < deadline:
+    run_hook(Hook(path="/bin/true"), b"")
+after = belongings()
+print(json.dumps([sorted(kinds), list(outcomes), longest, before == after, peak_kib() - at_first]))
+"""
+"""Runs a program again and again as a child of a process that does nothing else."""
+
+OF_THE_KEEPER = ("kills-its-parent", "stops-its-parent")
+SPAWNED_CASES = {name: case for name, case in CASES.items() if name not in OF_THE_KEEPER}
+
+
+def check_spawned(case: Case, mark: str, times: int) -> None:
+    timeout_s = TIMEOUT_S if case.error is HookTimeoutError else 20
+    words = json.dumps([case.program, mark, timeout_s, times])
+    done = in_a_fresh_interpreter(SPAWNED, words, timeout_s=60 + times * (timeout_s + 1))
+    kinds, outcomes, longest, nothing_left_behind, growth_kib = json.loads(done.stdout or "[0, 0, 0, 0, 0]")
+    assert kinds == ["SpawnedHook"], done.stderr
+    assert outcomes == [[case.error.__name__ if case.error else "none", case.status]]
+    assert longest < timeout_s + 1
+    assert nothing_left_behind
+    assert growth_kib < 32 * 1024
+    assert marked(mark) == []
+
+
+@pytest.mark.parametrize("case", SPAWNED_CASES.values(), ids=SPAWNED_CASES)
+def test_misbehaving_hook_of_a_caller_without_other_children(case: Case, mark: str) -> None:
+    """A hook that is the caller's own child ends as one under a keeper does, and costs little memory."""
+    check_spawned(case, mark, times=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SPAWNED_CASES.values(), ids=SPAWNED_CASES)
+def test_misbehaving_hook_twenty_times(case: Case, mark: str) -> None:
+    """Twenty times in one process it's the same."""
+    check_spawned(case, mark, times=20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_misbehaving_hook_twenty_times_under_a_keeper(case: Case, mark: str, kept: None) -> None:
+    """Twenty times in one process it's the same under a keeper."""
+    for _ in range(20):
+        test_misbehaving_hook_is_over_in_time_and_leaves_nothing(case, mark, kept)
 
 
 def test_all_fifty_children_are_counted(mark: str) -> None:
@@ -211,15 +300,23 @@ from ocihooks.spec.hook import Hook
 def sh(script, *env): return Hook(path="/bin/sh", args=("sh", "-c", script), env=("PATH=/usr/bin:/bin", *env))
 """
 
+KEPT = """
+from ocihooks.execution import process, runner
+runner.process_for = lambda *_, **__: process.HookProcess()
+"""
+"""Makes hooks run under a keeper."""
 
-def in_a_fresh_interpreter(code: str, *, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+
+def in_a_fresh_interpreter(
+    code: str, *words: str, prefix: tuple[str, ...] = (), timeout_s: float = 30
+) -> subprocess.CompletedProcess[str]:
     """Run *code* in a process of its own, with what `SETUP` makes."""
     return subprocess.run(
-        [*prefix, sys.executable, "-c", SETUP + code],
+        [*prefix, sys.executable, "-c", SETUP + code, *words],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=timeout_s,
         check=False,
     )
 
@@ -241,6 +338,7 @@ def caller(code: str, script: str, mark: str) -> Iterator[subprocess.Popen[str]]
     with subprocess.Popen(
         [sys.executable, "-c", f"{SETUP}hook = sh({script!r}, {mark!r})\n{code}"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -258,28 +356,35 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def test_hook_does_not_outlive_a_caller_that_is_killed(mark: str) -> None:
+@pytest.mark.parametrize("how", ["", KEPT], ids=["spawned", "kept"])
+def test_hook_does_not_outlive_a_caller_that_is_killed(how: str, mark: str) -> None:
     """When the caller dies by SIGKILL the hook and its children are killed, though nobody asked for it."""
-    with caller("run_hook(hook, b'')", "sleep 60 & sleep 60; :", mark) as process:
+    with caller(f"{how}\nrun_hook(hook, b'')", "sleep 60 & sleep 60; :", mark) as process:
+        time.sleep(0.3)  # a hook that takes its time, which is when the guard comes
         process.kill()
         wait_until(lambda: not marked(mark))
 
 
-@pytest.mark.parametrize("first", ["", "kill -STOP $PPID;"], ids=["keeper-works", "keeper-stopped-by-the-hook"])
-def test_interrupt_from_the_keyboard_kills_the_hook(first: str, mark: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "first"),
+    [("", ""), (KEPT, ""), (KEPT, "sleep 0.1; kill -STOP $PPID;")],
+    ids=["spawned", "kept", "keeper-stopped-by-the-hook"],
+)
+def test_interrupt_from_the_keyboard_kills_the_hook(how: str, first: str, mark: str) -> None:
     """Ctrl-C in the caller ends hook and children before the exception goes on, even if the keeper can't help."""
-    code = """
+    code = f"""{how}
 try: run_hook(hook, b"")
-except KeyboardInterrupt: print("interrupted", flush=True); time.sleep(60)
+except KeyboardInterrupt: print("interrupted", flush=True); sys.stdin.read()
 """
     with caller(code, f"{first} sleep 60 & sleep 60; :", mark) as process:
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert process.stdout.readline() == "interrupted\n"
         assert marked(mark) == []
+        process.communicate()
 
 
-def test_descendants_live_on_though_one_stopped_the_keeper(mark: str) -> None:
+def test_descendants_live_on_though_one_stopped_the_keeper(mark: str, kept: None) -> None:
     """After success nobody is killed, even if the keeper can't say any more who is left."""
     script = "keeper=$PPID; sleep 60 >/dev/null 2>&1 & (sleep 0.2; kill -STOP $keeper; sleep 0.2) & echo $!"
     with nothing_left():
@@ -292,12 +397,12 @@ def test_descendants_live_on_though_one_stopped_the_keeper(mark: str) -> None:
 
 def test_order_to_a_keeper_that_is_gone(mark: str) -> None:
     """The keeper may be killed just before it's told something; that is no error yet, and told by the reports."""
-    hook = Hook(path="/bin/sh", args=("sh", "-c", "kill -KILL $PPID; exec /bin/sleep 60"), env=(mark,))
+    hook = Hook(path="/bin/sh", args=("sh", "-c", "/bin/sleep 0.1; kill -KILL $PPID; exec /bin/sleep 60"), env=(mark,))
     with nothing_left(), Run(drain_s=None, kill_grace_s=0, kill_leftovers=False) as run:
         run.start(Exec(Program.of(hook)), b"", cwd=None, capture=False, output_limit=None)
         keeper_process = Path(f"/proc/{Path('/proc/thread-self/children').read_text().split()[-1]}")
         wait_until(lambda: is_zombie(keeper_process))
-        run.process.order(keeper.KILL)
+        run.process.order(process.KILL)
         run.follow(None)
         assert (run.process.lost, result_of(run).status) == (True, None)
 
@@ -347,14 +452,15 @@ for script in ("exit 0", "exit 7"):
     assert done.stdout == "0\n7\n", done.stderr
 
 
-def test_caller_without_descriptors_left() -> None:
+@pytest.mark.parametrize("cwd", [None, "/"])
+def test_caller_without_descriptors_left(cwd: str | None) -> None:
     """When there are no descriptors to be had the hook is not started, none is lost, and the message says why."""
-    done = in_a_fresh_interpreter("""
+    done = in_a_fresh_interpreter(f"""
 resource.setrlimit(resource.RLIMIT_NOFILE, (14, 14))
 before = os.listdir("/proc/self/fd")
 for spare in range(14 - len(before), -1, -1):
     held = [os.open("/dev/null", os.O_RDONLY) for _ in range(spare)]
-    try: print(run_hook(Hook(path="/bin/true"), b"", cwd="/").status)
+    try: print(run_hook(Hook(path="/bin/sleep", args=("sleep", "0.05")), b"", cwd={cwd!r}).status)
     except Exception as error: print(type(error).__name__, error.message)
     for fd in held: os.close(fd)
     assert os.listdir("/proc/self/fd") == before
@@ -366,9 +472,40 @@ for spare in range(14 - len(before), -1, -1):
     assert (lines[-1], done.returncode) == ("0", 0), done.stderr
 
 
+def test_somebody_else_reaps_the_hook() -> None:
+    """A caller whose signal handler takes the hook's status away is told that nobody knows it."""
+    done = in_a_fresh_interpreter("""
+signal.signal(signal.SIGALRM, lambda *_: os.waitpid(-1, 0))
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+try: run_hook(sh("sleep 0.3"), b"")
+except Exception as error: print(error.result.status)
+""")
+    assert done.stdout == "None\n", done.stderr
+
+
+def test_somebody_else_ends_the_guard() -> None:
+    """A run goes on without its guard."""
+    done = in_a_fresh_interpreter("""
+def end_the_guard(*_):
+    guard = int(open("/proc/thread-self/children").read().split()[-1])
+    os.kill(guard, signal.SIGKILL)
+    os.waitpid(guard, 0)
+signal.signal(signal.SIGALRM, end_the_guard)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+print(run_hook(sh("exec sleep 0.5"), b"").status)
+""")
+    assert done.stdout == "0\n", done.stderr
+
+
+def test_odd_environment_of_a_program_that_is_missing(mark: str) -> None:
+    """A hook whose environment only execve takes is told to be missing like any other."""
+    with pytest.raises(HookNotRunnableError, match="program not found"):
+        run_hook(Hook(path="/no/such", env=("ODD", mark)), b"")
+
+
 def test_caller_without_processes_left(need_root: None) -> None:
     """When no process can be made the hook counts as not started, whichever fork it was."""
-    done = in_a_fresh_interpreter("""
+    done = in_a_fresh_interpreter(f"""{KEPT}
 os.setuid(54321)
 for most in (1, 2):
     resource.setrlimit(resource.RLIMIT_NPROC, (most, 2))
@@ -377,6 +514,19 @@ for most in (1, 2):
 """)
     refused = "HookNotRunnableError not started: no process for it: Resource temporarily unavailable"
     assert done.stdout.splitlines() == [refused] * 2, done.stderr
+
+
+def test_caller_without_a_process_left(need_root: None) -> None:
+    """When the hook itself can't be made it counts as not started, and a caller without guard runs hooks, too."""
+    done = in_a_fresh_interpreter("""
+os.setuid(54321)
+for most in (2, 1):
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, 2))
+    try: print(run_hook(sh("exec sleep 0.1"), b"").status)
+    except Exception as error: print(type(error).__name__, error.message)
+""")
+    refused = "HookNotRunnableError not started: no process for it: Resource temporarily unavailable"
+    assert done.stdout.splitlines() == ["0", refused], done.stderr
 
 
 UNUSABLE_PROC = {
@@ -405,6 +555,45 @@ def test_kernel_without_lists_of_children(mark: str, monkeypatch: pytest.MonkeyP
     with pytest.raises(HookTimeoutError):
         run(CASES["new-sessions"].program, mark)
     assert marked(mark) == []
+
+
+def test_leftovers_of_a_spawned_hook_are_reaped_when_hooks_run() -> None:
+    """What lives on after success is the caller's child, and is reaped when the next hook runs after its end."""
+    done = in_a_fresh_interpreter("""
+from ocihooks.execution import spawned
+left = run_hook(sh("(sleep 0.4; exit 3) >/dev/null 2>&1 & exit 0"), b"").left_running
+assert len(left) in (1, 2) and len(spawned._left) == 1, left
+print(run_hook(sh("exit 0"), b"").status, len(spawned._left))
+time.sleep(0.6)
+print(run_hook(sh("exit 0"), b"").status, len(spawned._left))
+left = run_hook(sh("sleep 0.1 >/dev/null 2>&1 & exit 0"), b"").left_running
+os.waitpid(left[0], 0)
+print(run_hook(sh("exit 0"), b"").status, len(spawned._left))
+""")
+    assert done.stdout.splitlines() == ["0 1", "0 0", "0 0"], done.stderr
+
+
+WAYS = {
+    "": "SpawnedHook",
+    "import threading; threading.Thread(target=time.sleep, args=[1], daemon=True).start()": "HookProcess",
+    "import subprocess; child = subprocess.Popen(['sleep', '1'])": "HookProcess",
+    "signal.signal(signal.SIGCHLD, lambda *_: None)": "HookProcess",
+}
+
+
+@pytest.mark.parametrize(("before", "kind"), WAYS.items(), ids=["alone", "threads", "children", "waits-for-children"])
+def test_who_starts_the_hook(before: str, kind: str) -> None:
+    """Only a caller that has nothing else to wait for is the hook's parent."""
+    done = in_a_fresh_interpreter(f"""{before}
+from ocihooks.execution.exec import Exec
+from ocihooks.execution.program import Program
+from ocihooks.execution.spawned import process_for
+execute = Exec(Program.of(sh("exit 0")))
+kinds = [type(process_for(execute, has_directory=is_given)).__name__ for is_given in (False, True)]
+odd = Exec(Program.of(sh("exit 0", "ODD")))
+print(*kinds, type(process_for(odd, has_directory=False)).__name__, run_hook(sh("exit 0"), b"").status)
+""")
+    assert done.stdout.split() == [kind, "HookProcess", "HookProcess", "0"], done.stderr
 
 
 def test_other_children_of_the_caller_are_left_alone(mark: str) -> None:
@@ -482,8 +671,10 @@ def test_hundreds_of_runs_leave_neither_descriptors_nor_zombies() -> None:
     """Hundreds of hooks, good and bad, cost no descriptor, no zombie and no memory that stays."""
     soak(10)
     memory = resident_kib()
+    reap_left()
     with nothing_left():
         soak(200)
+        reap_left()
     assert resident_kib() - memory < 5 * 1024
 
 
@@ -492,6 +683,8 @@ def test_ten_thousand_runs_leave_nothing() -> None:
     """Ten thousand hooks cost no descriptor, no zombie and less than five megabytes."""
     soak(100)
     memory = resident_kib()
+    reap_left()
     with nothing_left():
         soak(10_000)
+        reap_left()
     assert resident_kib() - memory < 5 * 1024

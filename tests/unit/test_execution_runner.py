@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ocihooks.execution import runner
 from ocihooks.execution.cancel import Cancellation
 from ocihooks.execution.errors import (
     HookCancelledError,
@@ -24,6 +25,7 @@ from ocihooks.execution.errors import (
     HookTimeoutError,
 )
 from ocihooks.execution.output import OUTPUT_LIMIT
+from ocihooks.execution.process import HookProcess
 from ocihooks.execution.result import HookResult
 from ocihooks.execution.runner import MAX_TIMEOUT_S, run_hook
 from ocihooks.spec.hook import Hook
@@ -43,6 +45,13 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+@pytest.fixture(params=["spawned", "kept"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs hooks as children of this process, if it has no others, and under a keeper."""
+    if request.param == "kept":
+        monkeypatch.setattr(runner, "process_for", lambda *_, **__: HookProcess())
 
 
 @pytest.fixture
@@ -345,8 +354,9 @@ def test_limit_before_the_drain_limit_counts() -> None:
     assert result_of(caught.value).killed == 1
 
 
-def test_leftovers_belong_to_nobody_after_success(left_behind: list[int]) -> None:
+def test_leftovers_under_a_keeper_belong_to_nobody(left_behind: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that a successful hook leaves is not our child, so it can't become our zombie."""
+    monkeypatch.setattr(runner, "process_for", lambda *_, **__: HookProcess())
     result = run_hook(sh("setsid sleep 60 >/dev/null 2>&1 & exit 0"), b"")
     left_behind += result.left_running
     assert len(result.left_running) == 1

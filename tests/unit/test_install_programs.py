@@ -40,7 +40,11 @@ def test_there_and_back(name: str, tmp_path: Path) -> None:
 REFUSED = [
     *((name, option) for name in OTHERS for option in ("runtime", "hooks_dirs")),
     *(("oci-add-hooks", option) for option in ("settings", "cache_dir")),
-    *(("container-hooks", option) for option in ("settings", "cache_dir", "launcher")),
+    *(
+        (name, option)
+        for name in ("container-hooks", "container-hooks-ctk")
+        for option in ("settings", "cache_dir", "launcher")
+    ),
 ]
 
 

@@ -17,8 +17,10 @@ from tests.unit import installing
 from tests.unit.installing import NAME
 
 from ocihooks.errors import UnavailableError, UntrustedError
+from ocihooks.injection import SUPERVISOR
 from ocihooks.install.install import Request, install
 from ocihooks.install.record import Record, read_record, record_file
+from ocihooks.install.supervisor import SUPERVISING
 from ocihooks.install.uninstall import InUseError, User, prepare_uninstall, uninstall, users_of
 
 Start = Callable[..., int]
@@ -172,7 +174,22 @@ class TestInUse:
         assert os.readlink(record.script) == str(runtime)
         run = subprocess.run([record.script, "kill", "c1"], capture_output=True, text=True, check=True)
         assert run.stdout == "runtime: kill c1\n"
-        assert everything(Path(wanted.prefix)) == ["bin", f"bin/{NAME}"]
+        kept = [f"lib/ocihooks/{NAME}{ending}" for ending in SUPERVISING]
+        assert everything(Path(wanted.prefix)) == ["bin", f"bin/{NAME}", "lib", "lib/ocihooks", *kept]
+
+    def test_forced_keeps_the_supervisor(self, start: Start, record: Record, wanted: Request) -> None:
+        """After --force the supervised poststop hooks of running containers still run."""
+        start("conmon", *self.WORDS, "-r", record.script)
+        uninstall(wanted.prefix, NAME, force=True)
+        supervisor = next(file for file in record.files if file.endswith(SUPERVISOR))
+        run = subprocess.run(
+            [supervisor, "--", "/bin/echo", "echo", "cleaned up"],
+            input="{}",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout == "cleaned up\n"
 
     def test_installed_again(self, start: Start, record: Record, wanted: Request, runtime: Path) -> None:
         """Installing over that link replaces the link, and never the runtime."""

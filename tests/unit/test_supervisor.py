@@ -391,6 +391,7 @@ class TestEnd:
         argv, environ = command(sh("setsid sleep 4711 & sleep 4711", env=(mark,)))
         with subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL) as process:
             until_marked(mark, 3)
+            time.sleep(0.1)  # the guard comes after some milliseconds
             process.kill()
         until_marked(mark, 0)
 

@@ -12,6 +12,7 @@ from ocihooks.cli.options import json_option, settings_option, settings_path
 from ocihooks.cli.output import columns, write, write_json
 from ocihooks.cli.run import environment
 from ocihooks.dropins.toolkit_cache import DEFAULT_FILE as TOOLKIT_SETTINGS
+from ocihooks.injector.files import DIRECTORY as INJECTOR_FILES
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, Prepared, Request, install, prepare_install
 from ocihooks.install.programs import DEFAULT, PROGRAMS
 from ocihooks.install.record import Record, read_record, record_file
@@ -26,7 +27,7 @@ EXAMPLES = (
     ),
     Example(
         line="ocihooks install --prefix /usr --program oci-add-hooks",
-        meaning="Another of our programs, in place of the one that was there; see oci-add-hooks(8).",
+        meaning="Another program, in place of what was there; see oci-add-hooks(8).",
     ),
 )
 
@@ -171,7 +172,9 @@ def _sources(record: Record) -> list[tuple[str, str]]:
     """Where the program finds its runtime and its hooks."""
     if record.program == "oci-add-hooks":
         return [("runtime", "named by each call"), ("hooks", "in the file that each call names")]
-    if record.program == "container-hooks":
+    if record.program == "oci-injector-hook":
+        return [("files", f"{INJECTOR_FILES}/*.json")]
+    if record.program in ("container-hooks", "container-hooks-ctk"):
         return []
     own = record.program == DEFAULT
     settings = settings_path(record.settings or None) if own else record.settings or TOOLKIT_SETTINGS
@@ -190,12 +193,16 @@ _WORDS = {
     "oci-add-hooks": " --hook-config-path FILE --runtime-path RUNTIME run --bundle DIR ID",
     "container-hooks-runtime": " run --bundle DIR ID",
     "container-hooks": " </dev/null",
+    "container-hooks-ctk": " --help",
+    "oci-injector-hook": " --version",
 }
 """How to try each program."""
 
 _USES = {
     "oci-add-hooks": "name it and its two options as a runtime in the engine's configuration; see oci-add-hooks(8)",
     "container-hooks": "name it as the first hook in the hook file; see container-hooks(8)",
+    "container-hooks-ctk": "tell an engine about container-hooks-runtime; see container-hooks-ctk(8)",
+    "oci-injector-hook": "name it as a hook of the stage createRuntime in a rule; see oci-injector-hook(8)",
 }
 """How to use those that are not simply named as the runtime."""
 

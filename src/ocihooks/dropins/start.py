@@ -30,6 +30,16 @@ def container_hooks() -> "NoReturn":
     _start_again("container-hooks")
 
 
+def container_hooks_ctk() -> "NoReturn":
+    """The program container-hooks-ctk."""
+    _start_again("container-hooks-ctk")
+
+
+def oci_injector_hook() -> "NoReturn":
+    """The program oci-injector-hook."""
+    _start_again("oci-injector-hook")
+
+
 def _start_again(program: str) -> "NoReturn":
     from ocihooks.wrapper.become import become
 
@@ -42,6 +52,11 @@ def _main() -> "NoReturn":
     program, own = sys.argv[1:3]
     del sys.argv[1:3]
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    be(program, own)
+
+
+def be(program: str, own: str) -> "NoReturn":
+    """Be the *program* whose file is *own*, in an interpreter without site and environment."""
     from ocihooks.wrapper.installation import Installation
 
     installation = Installation(name=program, script=own, runtime="", cache_dir=NOWHERE)
@@ -49,6 +64,14 @@ def _main() -> "NoReturn":
         from ocihooks.dropins.add_hooks import main
     elif program == "container-hooks-runtime":
         from ocihooks.dropins.toolkit_runtime import main
+    elif program == "container-hooks-ctk":
+        from ocihooks.dropins.ctk import main as be_tool
+
+        be_tool()
+    elif program == "oci-injector-hook":
+        from ocihooks.dropins.injector_hook import main as inject
+
+        inject()
     else:
         from ocihooks.dropins.marker import main as be_marker
 

@@ -25,14 +25,14 @@ def signal_children(number: int) -> bool:
     Returns:
         Whether there was anybody to signal.
     """
-    children = _children()
-    for child in children:
+    present = children()
+    for child in present:
         try:
             group = posix.getpgid(child)
         except ProcessLookupError:
             continue
         send(-group if group > 1 and group != posix.getpgrp() else child, number)
-    return bool(children)
+    return bool(present)
 
 
 def signal_session(session: int, number: int) -> bool:
@@ -62,22 +62,35 @@ def descendants(ancestor: int) -> list[int]:
     return found
 
 
-def _children() -> list[int]:
+def children() -> list[int]:
     """
     Our children, live or not yet reaped, from a small file where the kernel has it.
 
     Else all descendants: looking through all of /proc once for each generation would take too long.
     """
-    if not _proc_is_ours():
+    if not proc_is_ours():
         return []
     try:
-        with open(_CHILDREN, "rb") as file:
-            return [int(pid) for pid in file.read().split()]
+        listed = posix.open(_CHILDREN, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return descendants(posix.getpid())
+    data = b""
+    while chunk := posix.read(listed, 1 << 16):
+        data += chunk
+    posix.close(listed)
+    return [int(pid) for pid in data.split()]
 
 
-def _proc_is_ours() -> bool:
+def started_at(pid: int) -> int:
+    """When the process *pid* was started, in a unit of the kernel's; 0 if there is none. Tells a number used again."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError):
+        return 0
+
+
+def proc_is_ours() -> bool:
     """Whether ``/proc`` is there and shows our pid namespace; the numbers of another one would mislead."""
     try:
         return posix.readlink("/proc/self") == str(posix.getpid())
@@ -87,7 +100,7 @@ def _proc_is_ours() -> bool:
 
 def _processes() -> "list[Process]":
     """All live processes as (process id, parent, session), zombies left out; none where ``/proc`` is of no use."""
-    names = posix.listdir("/proc") if _proc_is_ours() else []
+    names = posix.listdir("/proc") if proc_is_ours() else []
     return [process for name in names if name.isdigit() for process in _read(name)]
 
 

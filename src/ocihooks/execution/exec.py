@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _NOW = 2  # RTLD_NOW
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 
 
 class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001
@@ -80,9 +80,16 @@ def _as_dict(env: tuple[bytes, ...]) -> dict[bytes, bytes] | None:
     return pairs
 
 
-def become_subreaper() -> None:
-    """Let orphaned descendants of this process become its children."""
-    _PRCTL(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def set_subreaper(wanted: bool) -> None:
+    """Let orphaned descendants of this process become its children, or no longer."""
+    _PRCTL(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
+
+
+def is_subreaper() -> bool:
+    """Whether orphaned descendants of this process become its children."""
+    value = _Int()
+    _PRCTL(_PR_GET_CHILD_SUBREAPER, _ctypes.byref(value), 0, 0, 0)
+    return bool(value.value)
 
 
 def effective_env(entries: "Iterable[str]") -> list[str]:

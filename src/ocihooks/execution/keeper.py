@@ -21,7 +21,8 @@ import time
 from errno import EAGAIN, ENOMEM
 
 from ocihooks.execution.descendants import descendants, send, signal_children
-from ocihooks.execution.exec import become_subreaper
+from ocihooks.execution.exec import set_subreaper
+from ocihooks.execution.process import IGNORED_BY_PYTHON, KILL_WITHIN_S, LEAVE, TERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,17 +34,10 @@ if TYPE_CHECKING:
 else:
     import _signal  # what signal is made of, without enum
 
-TERM, KILL, LEAVE = b"t", b"k", b"l"
-
-KILL_WITHIN_S = 0.5
-"""How long the keeper tries to end everything before it reports what is left: processes that hang in the kernel."""
-
 _KILL_AGAIN_S = 0.005
 """How long to wait for the death of what was signalled before looking for what came after it."""
 
 _REAP_AT_ONCE = 100
-
-_IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 
 class Descriptors:
@@ -78,8 +72,8 @@ def keep(execute: "Exec", ends: Descriptors, mask: "Iterable[int]") -> "NoReturn
         gc.disable()
         posix.setsid()
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        become_subreaper()
-        _close_all_but(ends.all())
+        set_subreaper(True)
+        close_all_but(ends.all())
         _start_and_watch(execute, ends, mask)
     finally:
         posix._exit(0)  # noqa: SLF001  (os._exit is this function)
@@ -96,7 +90,7 @@ def _start_and_watch(execute: "Exec", ends: Descriptors, mask: "Iterable[int]") 
         step = "fork" if error.errno in (EAGAIN, ENOMEM) else step
         _report(ends.reports, f"failed {step} {error.errno}\ndone 0")
         return
-    _close_all_but({ends.orders, ends.reports})
+    close_all_but({ends.orders, ends.reports})
     _Watch(leader, ends.orders, ends.reports).until_done()
 
 
@@ -115,7 +109,7 @@ def _spawned(execute: "Exec", ends: Descriptors, mask: "Iterable[int]") -> int:
         file_actions=[(posix.POSIX_SPAWN_DUP2, stream, number) for number, stream in streams],
         setsid=True,
         setsigmask=mask,
-        setsigdef=_IGNORED_BY_PYTHON,
+        setsigdef=IGNORED_BY_PYTHON,
     )
 
 
@@ -147,11 +141,11 @@ def _default_signals() -> None:
     The exec would undo the handlers as well, but a signal may come before.
     """
     for number in _signal.valid_signals():
-        if callable(_signal.getsignal(number)) or number in _IGNORED_BY_PYTHON:
+        if callable(_signal.getsignal(number)) or number in IGNORED_BY_PYTHON:
             _signal.signal(number, _signal.SIG_DFL)
 
 
-def _close_all_but(kept: set[int]) -> None:
+def close_all_but(kept: set[int]) -> None:
     """Close every other descriptor: the caller's, and those that its other threads happened to have open."""
     try:
         present = [int(name) for name in posix.listdir("/proc/self/fd")]

@@ -20,6 +20,8 @@ def checked(hook: Hook, result: HookResult, *, cancelled: bool, limit_s: float) 
     Raises:
         HookTimeoutError, HookCancelledError, HookFailedError: It did not.
     """
+    if result.status == 0 and not (result.timed_out or cancelled):
+        return result
     command = quoted(list(command_line(hook)), 200)
     rest = survivors(result.left_running) + last_words(result.stderr)
     if result.timed_out:
@@ -28,8 +30,6 @@ def checked(hook: Hook, result: HookResult, *, cancelled: bool, limit_s: float) 
     if cancelled:
         text = f"{command} was cancelled by its caller and killed{rest}"
         raise HookCancelledError(text, hook=hook, result=result, code="cancelled")
-    if result.status == 0:
-        return result
     code = "signal" if (result.status or 0) < 0 else "exit_status"
     raise HookFailedError(f"{command} {ending(result.status)}{rest}", hook=hook, result=result, code=code)
 

@@ -9,7 +9,6 @@ import select
 import time
 
 from ocihooks.execution.descendants import send, signal_session
-from ocihooks.execution.keeper import LEAVE, Descriptors, keep
 from ocihooks.execution.output import Stream, pipe
 
 TYPE_CHECKING = False
@@ -17,10 +16,20 @@ if TYPE_CHECKING:
     import signal as _signal
 
     from ocihooks.execution.exec import Exec
+    from ocihooks.execution.keeper import Descriptors
 else:
     import _signal  # what signal is made of, without enum
 
-_GONE_WITHIN_S = 0.15
+TERM, KILL, LEAVE = b"t", b"k", b"l"
+"""The orders."""
+
+KILL_WITHIN_S = 0.5
+"""How long to try to end everything before telling what is left: processes that hang in the kernel."""
+
+IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
+
+_GONE_WITHIN_S, _GONE_WITHOUT_KEEPER_S = 0.15, 0.7
+"""How long to wait for the end of what was killed; longer where no time went into waiting for the keeper."""
 
 
 class HookProcess(Stream):
@@ -73,6 +82,8 @@ class HookProcess(Stream):
         Raises:
             OSError: There are no processes or descriptors to be had.
         """
+        from ocihooks.execution.keeper import Descriptors
+
         orders, self._orders = pipe()
         try:
             self.fd, reports = pipe()
@@ -86,8 +97,10 @@ class HookProcess(Stream):
         finally:
             posix.close(orders)
 
-    def _fork_keeper(self, execute: "Exec", ends: Descriptors) -> None:
+    def _fork_keeper(self, execute: "Exec", ends: "Descriptors") -> None:
         """Signals wait until the keeper's process id is noted, and never reach Python code in the keeper."""
+        from ocihooks.execution.keeper import keep
+
         mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         try:
             self._keeper = posix.fork()
@@ -95,6 +108,10 @@ class HookProcess(Stream):
                 keep(execute, ends, mask)
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+    def look_after(self) -> float | None:
+        """Called while the hook runs; the answer is after how many seconds it wants to be called again, None: never."""
+        return None
 
     def order(self, order: bytes) -> None:
         """Tell the keeper what to do, unless it's through."""
@@ -138,8 +155,9 @@ class HookProcess(Stream):
         """
         if self._keeper is not None and not self.lost:
             send(self._keeper, _signal.SIGKILL)
+        was_lost = self.lost
         self.exited = self.finished = self.lost = True
-        deadline = time.monotonic() + _GONE_WITHIN_S
+        deadline = time.monotonic() + (_GONE_WITHOUT_KEEPER_S if was_lost else _GONE_WITHIN_S)
         session = None if self._leaving else self.pid
         while session and signal_session(session, _signal.SIGKILL) and time.monotonic() < deadline:
             time.sleep(0.01)

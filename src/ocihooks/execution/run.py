@@ -7,9 +7,8 @@ On the supervisor's warm path.
 import posix
 import time
 
-from ocihooks.execution.keeper import KILL, KILL_WITHIN_S, LEAVE, TERM
 from ocihooks.execution.output import Capture, Feed, Pump, above_standard, pipe
-from ocihooks.execution.process import HookProcess
+from ocihooks.execution.process import KILL, KILL_WITHIN_S, LEAVE, TERM, HookProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Run:
     """
     One run; a context that leaves no zombie and no descriptor behind, and after an exception no process.
 
-    The arguments are those of `run_hook`.
+    The arguments are those of `run_hook`, and *process*, which is not started yet; None: one with a keeper.
 
     Attributes:
         process: The hook.
@@ -56,7 +55,14 @@ class Run:
         wall_s: Seconds that the run took, once it is through.
     """
 
-    def __init__(self, *, drain_s: float | None, kill_grace_s: float, kill_leftovers: bool) -> None:
+    def __init__(
+        self,
+        *,
+        drain_s: float | None,
+        kill_grace_s: float,
+        kill_leftovers: bool,
+        process: "HookProcess | None" = None,
+    ) -> None:
         self._drain_s = drain_s
         self._kill_grace_s = kill_grace_s
         self._kill_leftovers = kill_leftovers
@@ -66,7 +72,7 @@ class Run:
         self._killing = False
         self._started = time.monotonic()
         self.wall_s = 0.0
-        self.process = HookProcess()
+        self.process = process or HookProcess()
         self.timed_out = False
         self.cancelled = False
 
@@ -118,11 +124,16 @@ class Run:
         finally:
             for fd in hooks_ends:
                 posix.close(fd)
-        self._pump.add(self.process)
+        if self.process.fd >= 0:
+            self._pump.add(self.process)
 
     def _feed(self, data: bytes) -> int:
         reader, writer = pipe()
-        self._pump.add(Feed(writer, data))
+        feed = Feed(writer, data)
+        if feed.ready():
+            feed.close()
+        else:
+            self._pump.add(feed)
         return reader
 
     def _capture(self, limit: int | None) -> int:
@@ -177,7 +188,7 @@ class Run:
             left = None if deadline is None else deadline - time.monotonic()
             if (left is not None and left <= 0) or (self._is_unwanted() and not self._killing):
                 return False
-            self._pump.wait(left)
+            self._pump.wait(_sooner(left, self.process.look_after()))
         return True
 
     def _has_exited(self) -> bool:
@@ -188,6 +199,10 @@ class Run:
 
     def _is_silent(self) -> bool:
         return not self._pump.has(*self.outputs)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min(one, other) if one is not None and other is not None else one if other is None else other
 
 
 def _open_directory(path: "Directory") -> int:

@@ -19,6 +19,7 @@ from ocihooks.execution.outcome import checked
 from ocihooks.execution.program import Program, not_started
 from ocihooks.execution.result import HookResult
 from ocihooks.execution.run import ChdirError, Run
+from ocihooks.execution.spawned import process_for
 from ocihooks.spec.hook import Hook
 from ocihooks.spec.state import State
 
@@ -62,8 +63,10 @@ def run_hook(
     After a failure, a timeout or a cancellation the hook and all of its descendants are killed, those included that
     left its process group and session. After success they live on: tracers daemonise on purpose.
 
-    It forks a process that watches the hook, and does nothing to the caller's signals, children or descriptors. Python
-    3.12 and later warn about a fork (DeprecationWarning) if the caller has several threads, which is fine here.
+    It does nothing to the caller's signals, children or descriptors. A caller with one thread and without children is
+    the hook's parent, and the descendants that live on after success may become its children; they are reaped when
+    the next hook runs. For any other caller a process that watches the hook is forked, about which Python 3.12 and
+    later warn (DeprecationWarning) if there are several threads; it is fine here.
 
     Args:
         hook: A relative path is looked up from *cwd*. No ``env`` is an empty environment.
@@ -94,7 +97,8 @@ def run_hook(
     limit = _limit(hook, timeout_s, deadline, started)
     execute = Exec(Program.of(hook))
     data = _as_bytes(state)
-    with Run(drain_s=drain_s, kill_grace_s=kill_grace_s, kill_leftovers=kill_leftovers) as run:
+    process = process_for(execute, has_directory=cwd is not None)
+    with Run(drain_s=drain_s, kill_grace_s=kill_grace_s, kill_leftovers=kill_leftovers, process=process) as run:
         if cancel is not None and run.heed(cancel):
             raise HookCancelledError("not started: its caller had cancelled", hook=hook, code="cancelled")
         try:

@@ -89,6 +89,27 @@ def build_image(modules: tuple[str, ...]) -> bytes:
     return importlib.util.MAGIC_NUMBER + marshal.dumps(built)
 
 
+def build_supervisor(body: str, awake: tuple[str, ...], asleep: tuple[str, ...], extensions: tuple[str, ...]) -> bytes:
+    """
+    The image of the supervisor: the interpreter's magic number, then the compiled *body* and the modules, marshalled.
+
+    Args:
+        body: Loads the modules.
+        asleep: Modules whose code stays marshalled until it is needed, wherever else they are needed at once.
+    """
+    parts: list[tuple[str, str | None, Any]] = [
+        (name, None, getattr(importlib.import_module(name), "__file__", "")) for name in extensions
+    ]
+    for name, package, code in map(_module, (*asleep, *awake)):
+        parts.append((name, package, _marshalled(code) if name in asleep else code))
+    code = compile(body, "supervisor", "exec", dont_inherit=True, optimize=2)
+    return importlib.util.MAGIC_NUMBER + marshal.dumps((code, tuple(part for part in parts if part[2])))
+
+
+def _marshalled(code: Any) -> bytes:
+    return code if isinstance(code, bytes) else marshal.dumps(code)
+
+
 def build_start(body: str, file: str, key: bytes) -> bytes:
     """The compiled *body* of the script *file*: the interpreter's magic number, the script's key, and the code."""
     code = compile(body, file, "exec", dont_inherit=True, optimize=2)
@@ -100,7 +121,7 @@ def _extension(name: str) -> tuple[str, None, str]:
     return name, None, getattr(importlib.import_module(EXTENSIONS[name]), "__file__", "")
 
 
-def _module(name: str) -> tuple[str, str | None, object]:
+def _module(name: str) -> tuple[str, str | None, Any]:
     file, package = _source(name)
     with open(file, "rb") as stream:
         tree = _ForRunning().visit(ast.parse(stream.read(), file))

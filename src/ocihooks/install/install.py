@@ -27,7 +27,7 @@ from ocihooks.install.launcher import is_built, launcher_for
 from ocihooks.install.programs import DEFAULT, PROGRAMS, Program
 from ocihooks.install.record import Record, read_record, record_file, sha256
 from ocihooks.install.script import MARK, START, Script, make_script
-from ocihooks.install.supervisor import IMAGE, MODULES, SCRIPT, supervisor_script
+from ocihooks.install.supervisor import ASLEEP, AWAKE, BODY, EXTENSIONS, IMAGE, SCRIPT, supervisor_script
 from ocihooks.replace import replace_file
 from ocihooks.settings import read_settings
 from ocihooks.trust import check_trusted, explained, trust_here
@@ -205,7 +205,8 @@ def _write_supervisor(record: Record) -> None:
     found = {ending: file for file in record.files for ending in (SCRIPT, IMAGE) if file.endswith(ending)}
     if not found:
         return
-    replace_file(found[IMAGE], _compiled(record.python, f"build_image({MODULES!r})"))
+    call = f"build_supervisor({BODY!r}, {AWAKE!r}, {ASLEEP!r}, {EXTENSIONS!r})"
+    replace_file(found[IMAGE], _compiled(record.python, call))
     text = supervisor_script(record.python, package_paths(), found[IMAGE], MARK)
     replace_file(found[SCRIPT], text.encode(), mode=0o755)
 

@@ -11,19 +11,34 @@ from collections.abc import Sequence
 from ocihooks.injection import SUPERVISOR
 
 SCRIPT, IMAGE = SUPERVISOR, ".supervisor"
+SUPERVISING = (SCRIPT, IMAGE)
 """Endings of its two files."""
 
-MODULES = (
+EXTENSIONS = ("_ctypes", "_json", "select")
+"""Modules in C, unless they are built in; loaded from their files without a search of directories."""
+
+ASLEEP = (
+    "ocihooks.errors",
+    "ocihooks.execution.keeper",
+    "ocihooks.execution.words",
+    "ocihooks.supervisor.failure",
+    "ocihooks.wrapper",
+    "ocihooks.wrapper.arguments",
+    "ocihooks.wrapper.readings",
+    "ocihooks.wrapper.report",
+)
+"""What a hook that failed or is slow needs besides; of the same version, whatever the package has become meanwhile."""
+
+AWAKE = (
     "ocihooks",
     "ocihooks.injection",
     "ocihooks.execution",
     "ocihooks.execution.exec",
     "ocihooks.execution.descendants",
-    "ocihooks.execution.keeper",
     "ocihooks.execution.output",
     "ocihooks.execution.process",
     "ocihooks.execution.run",
-    "ocihooks.execution.words",
+    "ocihooks.execution.spawned",
     "ocihooks.records",
     "ocihooks.records.append",
     "ocihooks.supervisor",
@@ -37,29 +52,75 @@ MODULES = (
 TEMPLATE = """\
 #!{python} -IS
 {mark}
-import gc
 import posix
 import sys
 
-gc.disable()  # There is little to collect in a few milliseconds.
-sys.path += {paths}
+WITHOUT_IMAGE = r'''
+{without_image}'''
 try:
     from marshal import loads
 
     fd = posix.open({image}, posix.O_RDONLY | posix.O_CLOEXEC)
-    data = posix.read(fd, 1 << 24)
+    data = posix.read(fd, posix.fstat(fd).st_size)
     posix.close(fd)
     if data[:4] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER:
         raise ImportError
-    for name, package, code in loads(memoryview(data)[4:]):
-        module = sys.modules[name] = type(sys)(name)
-        module.__file__ = code.co_filename
-        if package:
-            module.__path__ = [package]
-        exec(code, module.__dict__)
+    body, modules = loads(memoryview(data)[4:])
 except Exception:
+    body = WITHOUT_IMAGE
+exec(body)
+"""
+
+BODY = """\
+import gc
+
+gc.disable()  # There is little to collect in a few milliseconds.
+asleep = {}
+
+
+def find(name, path=None, target=None):
+    form, spec = asleep.get(name), sys.modules["_frozen_importlib"].ModuleSpec
+    if type(form) is str:
+        return spec(name, sys.modules["_frozen_importlib_external"].ExtensionFileLoader(name, form), origin=form)
+    return spec(name, finder, is_package=form[0] is not None) if form else None
+
+
+def wake(module):
+    package, code = asleep.pop(module.__name__)
+    if package:
+        module.__path__ = [package]
+    exec(loads(code), module.__dict__)
+
+
+finder = type(sys.implementation)(find_spec=find, create_module=lambda spec: None, exec_module=wake)
+sys.meta_path.insert(0, finder)
+try:
+    for name, package, code in modules:
+        if type(code) is str:
+            asleep[name] = code
+        elif type(code) is bytes:
+            asleep[name] = package, code
+        else:
+            module = sys.modules[name] = type(sys)(name)
+            module.__file__ = code.co_filename
+            if package:
+                module.__path__ = [package]
+            exec(code, module.__dict__)
+    main = sys.modules["ocihooks.supervisor.main"].main
+except Exception:
+    asleep.clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "ocihooks"]:
         del sys.modules[name]
+    main = None
+if main:
+    main()
+exec(WITHOUT_IMAGE)
+"""
+"""What the image begins with; nothing of the package is read once its modules are loaded."""
+
+# The package, and at last a sentence; not compiled, since it is hardly ever needed.
+WITHOUT_IMAGE = """\
+sys.path += {paths}
 try:
     from ocihooks.supervisor.main import main
 except Exception as error:
@@ -80,6 +141,5 @@ def supervisor_script(python: str, paths: Sequence[str], image: str, mark: str) 
         image: Path of its image.
         mark: The line by which we know our own files.
     """
-    return TEMPLATE.format(
-        python=python, mark=mark, paths=ascii(list(paths)), image=ascii(image), shown=ascii(python)[1:-1]
-    )
+    without_image = WITHOUT_IMAGE.format(paths=ascii(list(paths)), shown=ascii(python)[1:-1])
+    return TEMPLATE.format(python=python, mark=mark, image=ascii(image), without_image=without_image)

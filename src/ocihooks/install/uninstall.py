@@ -14,6 +14,7 @@ from ocihooks.engines.records import Records, named_in
 from ocihooks.errors import OCIHooksError, UnavailableError, os_reason
 from ocihooks.install.install import installation, is_unchanged
 from ocihooks.install.record import Record, record_file
+from ocihooks.install.supervisor import SUPERVISING
 
 
 class InUseError(OCIHooksError):
@@ -47,7 +48,8 @@ def uninstall(
     Remove script and record, and the directories that installation made if they are empty.
 
     Args:
-        force: Go on although containers need the wrapper, and leave a link to the runtime in its place.
+        force: Go on although containers need the wrapper, and leave a link to the runtime in its place. The
+            supervisor stays, too, since their poststop hooks call it.
         state_dir: Where it is remembered which engines were told about the wrapper; None: don't look.
 
     Returns:
@@ -112,7 +114,7 @@ def _remove(record: Record, prefix: str, *, pass_through: bool) -> None:
         elif os.path.lexists(record.script):
             os.unlink(record.script)
         for file in (*record.files, record_file(prefix, record.name)):
-            if os.path.lexists(file):
+            if os.path.lexists(file) and not (pass_through and file.endswith(SUPERVISING)):
                 os.unlink(file)
     except OSError as error:
         message = f"can't be removed: {os_reason(error)}"

@@ -11,6 +11,7 @@ import time
 
 from ocihooks.execution.exec import Exec, effective_env
 from ocihooks.execution.run import Run
+from ocihooks.execution.spawned import process_for
 from ocihooks.injection import DEFAULT_PATH, RULE_MARK, STAGE_MARK
 from ocihooks.records.append import Excerpt, append
 from ocihooks.supervisor.state import State
@@ -131,9 +132,11 @@ def supervise(task: "Task", state: State) -> Outcome:
     except TemplateError as error:
         return _not_run(tuple(arg.encode("utf-8", "replace") for arg in task.args), str(error))
     limit = None if task.timeout_s is None else time.monotonic() + task.timeout_s
-    with Run(drain_s=DRAIN_S, kill_grace_s=0.0, kill_leftovers=task.kill_leftovers) as run:
+    execute = Exec(program)
+    process = process_for(execute, has_directory=False)
+    with Run(drain_s=DRAIN_S, kill_grace_s=0.0, kill_leftovers=task.kill_leftovers, process=process) as run:
         try:
-            run.start(Exec(program), state.sent(), cwd=None, capture=True, output_limit=OUTPUT_LIMIT)
+            run.start(execute, state.sent(), cwd=None, capture=True, output_limit=OUTPUT_LIMIT)
         except OSError as error:
             from ocihooks.execution.words import start_failure
 

@@ -1,0 +1,196 @@
+"""
+``oci-injector-hook``: a hook that puts files of the host into the containers whose environment asks for them.
+
+It loads what changes a container only for a container that asks.
+"""
+
+import posix
+import sys
+
+from ocihooks.document import JSONNumber, parse_document, read_file
+from ocihooks.dropins.injector_log import Log, wants_debug
+from ocihooks.dropins.once import parse_tolerantly
+from ocihooks.errors import DocumentError, OCIHooksError, os_reason, quoted
+from ocihooks.injector.files import DIRECTORY, read_injector_files, wanted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+    from ocihooks.document import Document
+
+NAME = "oci-injector-hook"
+CONFIG_DIR = "OCI_INJECTOR_CONFIG_DIR"
+STATE = "the state on standard input"
+_STATE_HINT = "a runtime starts this program, as a hook, with the state of a container"
+_HELP = f"""usage: {NAME}
+
+A hook that puts files of the host into the containers whose environment asks for them.
+It reads a container's state on standard input, and {DIRECTORY}/*.json; {CONFIG_DIR} names another directory.
+"""
+
+
+class Container:
+    """
+    What has to be known about the container.
+
+    Attributes:
+        root: Absolute path of its root, or relative to the working directory as the bundle is.
+        environment: The entries of its process's environment.
+    """
+
+    __slots__ = ("environment", "root")
+
+    def __init__(self, root: str, environment: "Sequence[str]") -> None:
+        self.root = root
+        self.environment = environment
+
+
+def main(_installation: object = None, _load: object = None) -> "NoReturn":
+    """Be the program."""
+    words = sys.argv[1:]
+    if words[:1] in (["--help"], ["-h"]):
+        sys.stdout.write(_HELP)
+    elif words[:1] == ["--version"]:
+        from ocihooks.version import __version__
+
+        sys.stdout.write(f"{NAME} {__version__}\n")
+    else:
+        posix._exit(_run())  # noqa: SLF001  (os._exit is this function)
+    sys.stdout.flush()
+    posix._exit(0)  # noqa: SLF001
+
+
+def _run() -> int:
+    environ = {_text(name): _text(value) for name, value in posix.environ.items()}
+    log = Log(NAME, debug=wants_debug(environ))
+    try:
+        _inject(_standard_input(), environ.get(CONFIG_DIR) or DIRECTORY, log)
+    except OCIHooksError as error:
+        log.tell("error", error.render(NAME).replace(f"{NAME}: ", ""))
+    except Exception as error:  # noqa: BLE001  (whatever it is: one sentence, no traceback, and no container)
+        log.tell("error", f"failed, which is a fault in this program: {type(error).__name__}: {error}")
+    else:
+        return 0
+    return 1
+
+
+def _inject(state: bytes, directory: str, log: Log) -> None:
+    bundle = bundle_of(state)
+    files = read_injector_files(directory, _parse)
+    if not files:
+        return
+    container = read_container(bundle)
+    asked = wanted(files, container.environment)
+    for file in files:
+        if file not in asked:
+            log.tell("info", f"{file.file}: not wanted, since the container has no variable {quoted(file.flag, 200)}")
+    if asked:
+        from ocihooks.injector.inject import inject
+
+        inject(container.root, asked, log.tell)
+
+
+def bundle_of(state: bytes) -> str:
+    """
+    The bundle that *state* names; what follows the state is not looked at.
+
+    Raises:
+        DocumentError: It is no state, or has no bundle.
+    """
+    members = _state_members(state)
+    for name in ("ociVersion", "id", "status", "bundle"):
+        _check(members.get(name), str, f"/{name}", STATE)
+    pid = members.get("pid")
+    if pid is not None and not (isinstance(pid, JSONNumber) and pid.removeprefix("-").isdigit()):
+        raise _wrong("a whole number", pid, "/pid", STATE)
+    annotations = _check(members.get("annotations"), dict, "/annotations", STATE) or {}
+    for value in annotations.values():
+        _check(value, str, "/annotations", STATE)
+    bundle = members.get("bundle")
+    if not bundle:
+        message = 'missing required member "bundle"'
+        raise DocumentError(message, code="missing_property", file=STATE, hint=_STATE_HINT)
+    return str(bundle)
+
+
+def read_container(bundle: str) -> Container:
+    """
+    What the config.json in *bundle* says about the container.
+
+    Raises:
+        DocumentError: It can't be read, or lacks what has to be known.
+    """
+    file = f"{bundle.rstrip('/')}/config.json" if bundle != "/" else "/config.json"
+    members = _parse(read_file(file)[0], file).members
+    process = _required(members, "process", dict, file, "")
+    environment = _check(process.get("env"), list, "/process/env", file) or []
+    for index, entry in enumerate(environment):
+        _check(entry, str, f"/process/env/{index}", file)
+    path = _required(_required(members, "root", dict, file, ""), "path", str, file, "/root")
+    return Container(path if path.startswith("/") else f"{bundle}/{path}", environment)
+
+
+def _state_members(state: bytes) -> "dict[str, Any]":
+    try:
+        return _parse(state, STATE).members
+    except DocumentError as error:
+        found = _first_value(state)
+        if isinstance(found, dict):
+            return found
+        problem = error.problems[0]
+        raise DocumentError(
+            problem.message, code=problem.code, file=STATE, pointer=problem.pointer, hint=_STATE_HINT
+        ) from None
+
+
+def _first_value(state: bytes) -> "Any":
+    """The JSON at the beginning of *state*, None if there is none."""
+    from json import JSONDecoder
+
+    decoder = JSONDecoder(parse_int=JSONNumber, parse_float=JSONNumber)
+    try:
+        return decoder.raw_decode(state.decode().lstrip(" \t\r\n"))[0]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parse(data: bytes, file: str) -> "Document":
+    return parse_tolerantly(parse_document, data, file)
+
+
+def _required(members: "dict[str, Any]", name: str, kind: type, file: str, above: str) -> "Any":
+    value = _check(members.get(name), kind, f"{above}/{name}", file)
+    if value is None:
+        message, hint = f"missing required member {quoted(name)}", "have the engine make the bundle again"
+        raise DocumentError(message, code="missing_property", file=file, pointer=above or None, hint=hint)
+    return value
+
+
+def _check(value: "Any", kind: type, pointer: str, file: str) -> "Any":
+    """*value*, which is of *kind* or None."""
+    if value is None or (isinstance(value, kind) and not isinstance(value, JSONNumber)):
+        return value
+    expected = "an object" if kind is dict else "an array" if kind is list else "a string"
+    raise _wrong(expected, value, pointer, file)
+
+
+def _wrong(expected: str, value: object, pointer: str, file: str) -> DocumentError:
+    message = f"expected {expected}, found {quoted(value, 80)}"
+    return DocumentError(message, code="json_type", file=file, pointer=pointer, hint=_STATE_HINT)
+
+
+def _standard_input() -> bytes:
+    data = b""
+    try:
+        while chunk := posix.read(0, 65536):
+            data += chunk
+    except OSError as error:
+        message = f"can't be read: {os_reason(error)}"
+        raise DocumentError(message, code="read_failed", file=STATE, hint=_STATE_HINT) from None
+    return data
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

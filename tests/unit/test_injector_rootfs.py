@@ -1,0 +1,215 @@
+"""Paths inside a container's root file system: where they lead, and that they never lead out of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ocihooks.injector import rootfs
+from ocihooks.injector.rootfs import Root
+
+WAYS = ("openat2", "walk")
+"""The kernel resolves inside a root, or we go step by step."""
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How paths are followed; without openat2 as on a kernel that does not have it."""
+    if request.param == "walk":
+
+        def missing(directory: int, path: bytes, flags: int, resolve: int) -> int:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+        monkeypatch.setattr(rootfs, "openat2", missing)
+    return str(request.param)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A root with directories, links and a file, and a canary beside it."""
+    root = tmp_path / "root"
+    (root / "a/b").mkdir(parents=True)
+    (root / "opt").mkdir()
+    (root / "file").write_text("x")
+    (root / "inside").symlink_to("a/b")
+    (root / "absolute").symlink_to("/opt")
+    (root / "up").symlink_to("../../../../../opt")
+    (root / "loop").symlink_to("loop")
+    (root / "dangling").symlink_to("nowhere")
+    (root / "a/new").symlink_to("../fresh")
+    (root / "a/dots").symlink_to("..")
+    (root / "host").symlink_to(str(tmp_path / "canary"))
+    (tmp_path / "canary").mkdir()
+    return root
+
+
+@pytest.fixture
+def root(tree: Path, way: str) -> Iterator[Root]:
+    """The opened root."""
+    with Root(str(tree)) as opened:
+        yield opened
+
+
+def leads_to(root: Root, path: str) -> str:
+    """Where the directory *path* really is."""
+    return os.readlink(f"/proc/self/fd/{root.directory(path)}").removeprefix(root.path)
+
+
+@pytest.mark.parametrize("path", ["/a/b", "a/b", "//a/./b", "/a//b/"])
+def test_directories(root: Root, path: str) -> None:
+    """A path without links leads to its directory."""
+    assert leads_to(root, path) == "/a/b"
+
+
+@pytest.mark.parametrize("path", ["", "/", "."])
+def test_the_root_itself(root: Root, path: str) -> None:
+    """The empty path is the root."""
+    assert leads_to(root, path) == ""
+
+
+LINKS = {"/inside": "/a/b", "/absolute": "/opt", "/up": "/opt"}
+
+
+@pytest.mark.parametrize("path", LINKS)
+def test_links(root: Root, way: str, path: str) -> None:
+    """A link leads inside the root, whatever it says; step by step no link is followed."""
+    if way == "walk":
+        with pytest.raises(NotADirectoryError):
+            root.directory(path)
+    else:
+        assert leads_to(root, path) == LINKS[path]
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        pytest.param("/none", errno.ENOENT, id="missing"),
+        pytest.param("/file", errno.ENOTDIR, id="a-file"),
+        pytest.param("/file/x", errno.ENOTDIR, id="below-a-file"),
+    ],
+)
+def test_no_directory(root: Root, path: str, code: int) -> None:
+    """What is not a directory is refused with the reason."""
+    with pytest.raises(OSError, match=r".") as caught:
+        root.directory(path)
+    assert caught.value.errno == code
+
+
+def test_links_to_the_host(root: Root, way: str) -> None:
+    """A link with the path of a directory of the host does not lead there."""
+    with pytest.raises(OSError, match=r".") as caught:
+        root.directory("/host")
+    assert caught.value.errno == (errno.ENOTDIR if way == "walk" else errno.ENOENT)
+
+
+def test_above_the_root(root: Root, way: str) -> None:
+    """Two dots at the root lead to the root, or nowhere, but not above it."""
+    if way == "walk":
+        with pytest.raises(OSError, match=r".") as caught:
+            root.directory("/../..")
+        assert caught.value.errno == errno.EXDEV
+    else:
+        assert leads_to(root, "/../..") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        pytest.param("/a/x", "/a/x", id="nothing-there"),
+        pytest.param("/file", "/file", id="a-file"),
+        pytest.param("/dangling", "/nowhere", id="link-to-nowhere"),
+        pytest.param("/opt/", "/opt", id="trailing-slash"),
+    ],
+)
+def test_places(root: Root, path: str, place: str) -> None:
+    """A place is a name in a directory, and a link to nowhere is the place where it leads."""
+    found = root.place(path)
+    assert f"{os.readlink(f'/proc/self/fd/{found.parent}')}/{found.name}" == f"{root.path}{place}"
+
+
+def test_place_behind_dots(root: Root, way: str) -> None:
+    """A link with dots counts from the directory that it really is in."""
+    if way == "walk":
+        with pytest.raises(OSError, match=r".") as caught:
+            root.place("/a/new")
+        assert caught.value.errno == errno.EXDEV
+    else:
+        assert root.place("/a/new").name == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        pytest.param("/", errno.EISDIR, id="root"),
+        pytest.param("/a/..", errno.EISDIR, id="dots"),
+        pytest.param("/a/dots", errno.EISDIR, id="link-to-dots"),
+        pytest.param("/loop", errno.ELOOP, id="loop"),
+        pytest.param("/none/x", errno.ENOENT, id="no-directory"),
+        pytest.param("/" + "n" * 300, errno.ENAMETOOLONG, id="long-name"),
+    ],
+)
+def test_no_place(root: Root, path: str, code: int) -> None:
+    """What can be no file's place is refused with the reason."""
+    with pytest.raises(OSError, match=r".") as caught:
+        root.place(path)
+    assert caught.value.errno == code
+
+
+def test_make_directory(root: Root, tree: Path) -> None:
+    """Missing directories are made, and those that were made are told."""
+    made = root.make_directory("/a/c/d")
+    assert [place.name for place in made] == ["c", "d"]
+    assert (tree / "a/c/d").is_dir()
+    assert root.make_directory("/a/c/d") == ()
+
+
+def test_make_directory_takes_its_steps_back(root: Root, tree: Path) -> None:
+    """When a step fails, the directories made before it go again."""
+    with pytest.raises(OSError, match="File name too long"):
+        root.make_directory(f"/a/c/{'n' * 300}")
+    assert not (tree / "a/c").exists()
+
+
+def test_make_directory_in_the_place_of_a_link(root: Root, tree: Path, way: str) -> None:
+    """A link to nowhere is not replaced by a directory."""
+    with pytest.raises(NotADirectoryError if way == "walk" else FileExistsError):
+        root.make_directory("/dangling/x")
+    assert not (tree / "nowhere").exists()
+
+
+def test_other_file_systems(root: Root) -> None:
+    """A path into another file system is refused."""
+    with Root("/") as host, pytest.raises(OSError, match=r".") as caught:
+        host.directory("/proc")
+    assert caught.value.errno == errno.EXDEV
+
+
+@pytest.mark.parametrize(("tries_s", "tries"), [(1.0, 128), (-1.0, 1)], ids=["tries", "time"])
+def test_directories_that_move_all_the_time(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, tries_s: float, tries: int
+) -> None:
+    """When the kernel says again and again that it is not sure, we give up after so many tries or so much time."""
+    calls = []
+
+    def unsure(directory: int, path: bytes, flags: int, resolve: int) -> int:
+        calls.append(path)
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(rootfs, "openat2", unsure)
+    monkeypatch.setattr(rootfs, "TRIES_S", tries_s)
+    with Root(str(tree)) as opened, pytest.raises(BlockingIOError):
+        opened.directory("/a")
+    assert len(calls) == tries
+
+
+def test_parent_that_can_not_be_asked(tree: Path) -> None:
+    """An error that says nothing about links is not taken for an answer."""
+    with Root(str(tree)) as opened:
+        opened.directory("/a")
+        os.close(opened._directories.pop("/a"))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            rootfs._link("x", 1 << 20)
