@@ -7,9 +7,9 @@ The hooks go in front of those that the container has. On the warm path.
 import posix
 import sys
 
+import ocihooks
 from ocihooks.dropins.lookup import find
 from ocihooks.dropins.program import Request, read_call, run
-from ocihooks.errors import UnavailableError, UsageError, quoted
 from ocihooks.wrapper.main import given_words
 
 TYPE_CHECKING = False
@@ -47,8 +47,8 @@ def understand(words: "Sequence[str]", call: "Call") -> Request:
     read_call(rest, runtime or "", call)
     hint = f"name an installed OCI runtime with {RUNTIME}"
     if runtime is None:
-        message = f"runtime {quoted(options[RUNTIME], 200)} is not on PATH"
-        raise UnavailableError(message, code="runtime_unavailable", hint=hint)
+        message = f"runtime {ocihooks.errors.quoted(options[RUNTIME], 200)} is not on PATH"
+        raise ocihooks.errors.UnavailableError(message, code="runtime_unavailable", hint=hint)
     return Request(call=call, words=rest, runtime=runtime, hint=hint, facts=options[HOOKS])
 
 
@@ -75,16 +75,16 @@ def _own_options(words: "Sequence[str]") -> "tuple[dict[str, str], Sequence[str]
     while len(options) < 2:
         name, equals, value = words[at].partition("=") if at < len(words) else ("", "", "")
         if name not in (HOOKS, RUNTIME) or name in options:
-            raise UsageError(_fault(words[at:], options), hint=_HINT)
+            raise ocihooks.errors.UsageError(_fault(words[at:], options), hint=_HINT)
         if not equals:
             at += 1
             value = words[at] if at < len(words) else ""
         if not value:
-            raise UsageError(f"{name}: expected a path, found none", hint=_HINT)
+            raise ocihooks.errors.UsageError(f"{name}: expected a path, found none", hint=_HINT)
         options[name] = value
         at += 1
     if at == len(words):
-        raise UsageError("expected the runtime's arguments behind the two options", hint=_HINT)
+        raise ocihooks.errors.UsageError("expected the runtime's arguments behind the two options", hint=_HINT)
     return options, words[at:]
 
 
@@ -96,7 +96,7 @@ def _fault(rest: "Sequence[str]", options: "dict[str, str]") -> str:
     name = rest[0].partition("=")[0]
     if name in options:
         return f"{name}: expected it once, found it twice"
-    return f"expected {missing}, found {quoted(rest[0], 80)}"
+    return f"expected {missing}, found {ocihooks.errors.quoted(rest[0], 80)}"
 
 
 def _version() -> str:

@@ -6,7 +6,7 @@ They take the last ``--bundle`` or ``-b`` anywhere on the line, whatever the num
 
 import posix
 
-from ocihooks.errors import UnavailableError
+import ocihooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ def settle_bundle(call: "Call", words: "Sequence[str]", *, may_be_empty: bool) -
     named = _named_bundles(words)
     if None in named or ("" in named and not may_be_empty):
         found = "an empty word" if "" in named else "the end of the command line"
-        raise UnavailableError(f"--bundle: expected a directory, found {found}", code="doubt", hint=_HINT)
+        raise ocihooks.errors.UnavailableError(
+            f"--bundle: expected a directory, found {found}", code="doubt", hint=_HINT
+        )
     if named and call.bundle in ("", named[-1]):
         call.bundle, call.doubt = named[-1] or "", None
     if call.doubt:
-        raise UnavailableError(call.doubt, code="doubt", hint=_HINT)
+        raise ocihooks.errors.UnavailableError(call.doubt, code="doubt", hint=_HINT)
     return bool(named or call.bundle) or _is_there(call.config_path)
 
 

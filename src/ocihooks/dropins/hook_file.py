@@ -6,9 +6,9 @@ Two forms: ``{"hooks": {STAGE: [...]}}`` (`nested_hooks`), and the object with t
 
 import posix
 
+import ocihooks
 from ocihooks.document import JSONNumber, parse_document, read_file
 from ocihooks.dropins.once import parse_tolerantly
-from ocihooks.errors import DocumentError, os_reason
 from ocihooks.injection import STAGES
 from ocihooks.wrapper.static import check_stages
 
@@ -49,7 +49,9 @@ def bare_hooks(file: str) -> "HooksObject":
 def _parse_nested(data: bytes, file: str) -> "HooksObject":
     members = parse_document(data, file).members
     if "hooks" not in members:
-        raise DocumentError('missing required member "hooks"', code="missing_property", file=file, hint=_SHAPE)
+        raise ocihooks.errors.DocumentError(
+            'missing required member "hooks"', code="missing_property", file=file, hint=_SHAPE
+        )
     hooks: Any = members["hooks"]
     if hooks is None:
         return {}
@@ -57,7 +59,7 @@ def _parse_nested(data: bytes, file: str) -> "HooksObject":
         from ocihooks.faults import type_name
 
         message = f"expected an object, found {type_name(hooks)}"
-        raise DocumentError(message, code="json_type", file=file, pointer="/hooks", hint=_SHAPE)
+        raise ocihooks.errors.DocumentError(message, code="json_type", file=file, pointer="/hooks", hint=_SHAPE)
     check_stages(hooks, file, "/hooks")
     return dict(hooks)
 
@@ -68,7 +70,9 @@ def _parse_bare(data: bytes, file: str) -> "HooksObject":
     members = parse_document(data, file).members
     if isinstance(members.get("hooks"), dict):
         message = "the stages are expected at the top level, found below /hooks"
-        raise DocumentError(message, code="unknown_member", file=file, pointer="/hooks", hint=_BARE_SHAPE)
+        raise ocihooks.errors.DocumentError(
+            message, code="unknown_member", file=file, pointer="/hooks", hint=_BARE_SHAPE
+        )
     hooks = {name: value for name, value in members.items() if _may_be_stage(name, value)}
     check_stages(hooks, file, "")
     _check_timeouts(hooks, file)
@@ -103,9 +107,9 @@ def _read(file: str) -> bytes:
     try:
         posix.stat(file)
     except (OSError, ValueError) as error:
-        reason = os_reason(error) if isinstance(error, OSError) else "the path holds a NUL character"
+        reason = ocihooks.errors.os_reason(error) if isinstance(error, OSError) else "the path holds a NUL character"
         message, hint = f"the hook file can't be read: {reason}", "name a file that is there"
-        raise DocumentError(message, code="read_failed", file=file or '""', hint=hint) from None
+        raise ocihooks.errors.DocumentError(message, code="read_failed", file=file or '""', hint=hint) from None
     return read_file(file)[0]
 
 
@@ -118,7 +122,7 @@ def _check_timeouts(hooks: "HooksObject", file: str) -> None:
                 continue
             message, hint = f"expected a whole number of seconds, found {timeout[:40]}", "round it"
             place = f"/{stage}/{index}/timeout"
-            raise DocumentError(message, code="json_type", file=file, pointer=place, hint=hint)
+            raise ocihooks.errors.DocumentError(message, code="json_type", file=file, pointer=place, hint=hint)
 
 
 def _is_whole(number: JSONNumber) -> bool:

@@ -4,7 +4,7 @@ Which program is meant by a runtime's name, and whether the kernel can start it.
 
 import posix
 
-from ocihooks.errors import UnavailableError
+import ocihooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,4 +68,4 @@ def check_format(runtime: str, hint: str) -> None:
         if is_program(interpreter):
             return
         message = "the OCI runtime needs an interpreter or dynamic loader that does not exist"
-    raise UnavailableError(message, code="runtime_unavailable", file=runtime, hint=hint)
+    raise ocihooks.errors.UnavailableError(message, code="runtime_unavailable", file=runtime, hint=hint)

@@ -5,8 +5,8 @@ runc takes the last one in any letter case, crun the first. Here the last one co
 runtimes agree. On the warm path, but for documents that are so: they are written anew, numbers as they stand.
 """
 
+import ocihooks
 from ocihooks.document import UNIQUE_MEMBERS, JSONNumber, dumps
-from ocihooks.errors import DocumentError
 from ocihooks.injection import STAGES
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def parse_tolerantly(
     """
     try:
         return parse(data, file)
-    except DocumentError as error:
+    except ocihooks.errors.DocumentError as error:
         if error.code != "repeated_member" and not (any_case and error.code == "member_case"):
             raise
     return parse(each_once(data, file, any_case=any_case), file)

@@ -6,7 +6,7 @@ On the warm path: it imports next to nothing until something is wrong.
 
 import posix
 
-from ocihooks.errors import OCIHooksError, UnavailableError
+import ocihooks
 from ocihooks.wrapper.arguments import Call, parse
 from ocihooks.wrapper.become import become, check_runtime
 from ocihooks.wrapper.main import fail, given_words, load_more
@@ -49,7 +49,7 @@ def run(
     load: "Callable[[str], None] | None",
     understand: "Callable[[Sequence[str], Call], Request]",
     prepare: "Callable[[Request], None]",
-    failed: "Callable[[OCIHooksError], None] | None" = None,
+    failed: "Callable[[ocihooks.errors.OCIHooksError], None] | None" = None,
 ) -> "NoReturn":
     """
     Be one of the wrappers.
@@ -105,7 +105,7 @@ def _check(request: Request, installation: "Installation") -> None:
     """Raise if the runtime can't be started, before a container's config.json is touched."""
     try:
         check_runtime(request.runtime, installation.script, relative=True)
-    except UnavailableError as error:
+    except ocihooks.errors.UnavailableError as error:
         raise _with_hint(error, request.hint) from None
     from ocihooks.dropins.lookup import check_format
 
@@ -115,9 +115,9 @@ def _check(request: Request, installation: "Installation") -> None:
 def _become(request: Request, installation: "Installation", ignored: int) -> "NoReturn":
     try:
         become(request.runtime, request.words, own=installation.script, ignored=ignored, relative=True)
-    except UnavailableError as error:
+    except ocihooks.errors.UnavailableError as error:
         raise _with_hint(error, request.hint) from None
 
 
-def _with_hint(error: UnavailableError, hint: str) -> UnavailableError:
-    return UnavailableError(error.message, code=error.code, file=error.file, hint=hint)
+def _with_hint(error: "ocihooks.errors.UnavailableError", hint: str) -> "ocihooks.errors.UnavailableError":
+    return ocihooks.errors.UnavailableError(error.message, code=error.code, file=error.file, hint=hint)

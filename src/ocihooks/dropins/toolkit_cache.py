@@ -4,8 +4,8 @@ The settings of ``container-hooks-runtime`` as it needs them, kept parsed while 
 
 import posix
 
+import ocihooks
 from ocihooks.compiled.load import load_value
-from ocihooks.errors import OCIHooksError
 from ocihooks.places import cache_directory, cache_file
 from ocihooks.wrapper.cache import environment
 
@@ -36,7 +36,10 @@ class Known:
     __slots__ = ("error", "file", "hooks", "level", "log", "runtimes")
 
     def __init__(
-        self, file: str, plain: "tuple[str, str, str, tuple[str, ...]]", error: OCIHooksError | None = None
+        self,
+        file: str,
+        plain: "tuple[str, str, str, tuple[str, ...]]",
+        error: "ocihooks.errors.OCIHooksError | None" = None,
     ) -> None:
         self.file = file
         self.hooks, self.log, self.level, self.runtimes = plain
@@ -74,7 +77,7 @@ def load_settings(installation: "Installation", before_reading: "Callable[[], No
 
     try:
         return Known(file, refresh(file, kept, identity, start=installation.start))
-    except OCIHooksError as error:
+    except ocihooks.errors.OCIHooksError as error:
         return Known(file, plain or ("", "", "info", DEFAULT_RUNTIMES), error)
 
 

@@ -41,9 +41,13 @@ class Log:
         if known.level.lower() not in LEVELS and known.level:
             self.write("warning", f"{known.file}: container-hooks-runtime.log-level: unknown level, so it is info")
 
+    def writes(self, level: str) -> bool:
+        """Whether lines of *level* are written."""
+        return bool(self.file) and LEVELS[level] >= self.least
+
     def write(self, level: str, message: str) -> None:
         """Append one line, if the level is to be written."""
-        if not self.file or LEVELS[level] < self.least:
+        if not self.writes(level):
             return
         try:
             _append(self.file, log_line(level, message, self.log_format))

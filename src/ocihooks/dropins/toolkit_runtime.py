@@ -7,11 +7,11 @@ On the warm path.
 
 import posix
 
+import ocihooks
 from ocihooks.dropins.lookup import first_found
 from ocihooks.dropins.program import Request, read_call, run
 from ocihooks.dropins.toolkit_cache import Known, load_settings
 from ocihooks.dropins.toolkit_log import Log, make_directories
-from ocihooks.errors import OCIHooksError, UnavailableError, printable, quoted
 from ocihooks.wrapper.main import given_words, go_on, restart_if_outdated
 
 TYPE_CHECKING = False
@@ -57,7 +57,9 @@ class _Wrapper:
         asks_version = _is_global("--version", words, call)
         if not asks_version:
             self.log = Log(known, call.log_format, debug=_is_global("--debug", words, call))
-            self.log.write("debug", f"called with {' '.join([quoted(word, 80) for word in words[:40]])}")
+            if self.log.writes("debug"):
+                shown = " ".join([ocihooks.errors.quoted(word, 80) for word in words[:40]])
+                self.log.write("debug", f"called with {shown}")
         _make_place_for_log(call)
         if words[-1:] == ["--log"] and not call.changes_container:
             _complain("--log: expected a file, found the end of the command line")
@@ -67,8 +69,8 @@ class _Wrapper:
             raise _no_runtime(known)
         if asks_version:
             _print_version()
-        if not call.changes_container:
-            self.write("info", f"{printable(call.operation or 'nothing')[:40]} goes to {runtime}")
+        if not call.changes_container and self.writes("info"):
+            self.write("info", f"{ocihooks.errors.printable(call.operation or 'nothing')[:40]} goes to {runtime}")
         hint = f"name an installed OCI runtime in {known.file}: [container-hooks-runtime], runtimes"
         return Request(call=call, words=words, runtime=runtime, hint=hint, facts=known)
 
@@ -90,12 +92,18 @@ class _Wrapper:
                 outcome = f"hooks not added: {MARKER} is there"
             else:
                 outcome = "hooks added" if add_hooks(config, hooks, prepend=False) else "no hooks to add"
-        who = f"{call.operation} {quoted(call.container_id or '', 80)} in {quoted(call.bundle or '.', 200)}"
-        self.write("info", f"{who}: {outcome}; goes to {request.runtime}")
+        if self.writes("info"):
+            container = ocihooks.errors.quoted(call.container_id or "", 80)
+            bundle = ocihooks.errors.quoted(call.bundle or ".", 200)
+            self.write("info", f"{call.operation} {container} in {bundle}: {outcome}; goes to {request.runtime}")
 
-    def failed(self, error: OCIHooksError) -> None:
+    def failed(self, error: "ocihooks.errors.OCIHooksError") -> None:
         """Log why the call ends here."""
         self.write("error", "; ".join(str(problem) for problem in error.problems))
+
+    def writes(self, level: str) -> bool:
+        """Whether there is a log for lines of *level*: what nobody reads need not be put into words."""
+        return self.log is not None and self.log.writes(level)
 
     def write(self, level: str, message: str) -> None:
         """Log one line, if there is a log."""
@@ -116,11 +124,9 @@ def _check_types(config: "Config") -> None:
 
     found = next(misfits(config.members, exponents=True), None)
     if found is not None:
-        from ocihooks.errors import DocumentError
-
         pointer, _, message = found.partition(": ")
         hint = 'mend it as config.md of the runtime-spec describes it, and try "ocihooks check" on it'
-        raise DocumentError(message, code="json_type", file=config.file, pointer=pointer, hint=hint)
+        raise ocihooks.errors.DocumentError(message, code="json_type", file=config.file, pointer=pointer, hint=hint)
 
 
 def _is_global(option: str, words: "Sequence[str]", call: "Call") -> bool:
@@ -147,11 +153,11 @@ def _complain(message: str) -> None:
         return
 
 
-def _no_runtime(known: Known) -> UnavailableError:
-    names = ", ".join(quoted(name, 80) for name in known.runtimes) or "none"
+def _no_runtime(known: Known) -> "ocihooks.errors.UnavailableError":
+    names = ", ".join(ocihooks.errors.quoted(name, 80) for name in known.runtimes) or "none"
     hint = "install one, or name it with its path: [container-hooks-runtime], runtimes"
     message = f"container-hooks-runtime.runtimes: no candidate is an executable file: {names}"
-    return UnavailableError(message, code="runtime_unavailable", file=known.file, hint=hint)
+    return ocihooks.errors.UnavailableError(message, code="runtime_unavailable", file=known.file, hint=hint)
 
 
 def _print_version() -> None:
