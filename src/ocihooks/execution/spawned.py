@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else:
     import _signal  # what signal is made of, without enum
 
-_LOOK_AFTER_S, _LOOK_AT_LEAST_S = 0.005, 1.0
+_LOOK_AFTER_S, _LOOK_AT_LEAST_S = 0.01, 1.0
 """When to look after a run for the first time, and how far apart later looks are at most."""
 
 _KILL_AGAIN_S = 0.001
@@ -207,21 +207,22 @@ class SpawnedHook(HookProcess):
 
     def _reap_children(self) -> bool:
         """Reap children that have ended; the answer is whether there was one."""
-        return sum(self._reap_child(child) for child in children() if child != self._guard) > 0
+        return sum(1 for child in children() if child != self._guard and self._reap_child(child)) > 0
 
     def _reap_all(self) -> bool:
         """Reap all children that have ended, once there is no guard; the answer is whether none is left."""
         for _ in range(_REAP_AT_ONCE):
-            if not self._reap_child(_ANY_CHILD):
-                break
-        return not _has_children()
+            reaped = self._reap_child(_ANY_CHILD)
+            if not reaped:
+                return reaped is None
+        return False
 
-    def _reap_child(self, child: int) -> bool:
-        """Reap *child* if it has ended; note what ended it, and how the hook did."""
+    def _reap_child(self, child: int) -> bool | None:
+        """Reap *child* if it has ended; note what ended it, and how the hook did. None: there is no such child."""
         try:
             pid, status = posix.waitpid(child, posix.WNOHANG)
         except ChildProcessError:
-            return False
+            return None
         if pid == 0:
             return False
         code = posix.waitstatus_to_exitcode(status)
@@ -232,19 +233,22 @@ class SpawnedHook(HookProcess):
         return True
 
     def _fork_guard(self) -> None:
-        try:
-            orders, self._orders = pipe()
-        except OSError:
-            return
         mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL)
         try:
-            self._guard = posix.fork()
-            if self._guard == 0:
-                guard(self.pid or 0, orders)
-        except OSError:  # no process to be had
+            self._guard = self._forked_guard()
+        except OSError:  # neither descriptors nor processes to be had
             self._guard = -1
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+    def _forked_guard(self) -> int:
+        orders, self._orders = pipe()
+        try:
+            pid = posix.fork()
+            if pid == 0:
+                guard(self.pid or 0, orders)
+            return pid
+        finally:
             posix.close(orders)
 
     def _dismiss_guard(self) -> None:

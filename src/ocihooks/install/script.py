@@ -118,7 +118,7 @@ try:
     from ocihooks.wrapper.installation import Installation
     from {module} import main
 except Exception:
-    if "WITHOUT_PACKAGE" not in globals():
+    if "WITHOUT_PACKAGE" not in globals():  # The launcher started the compiled form; the text knows what to do.
         posix.execv({python_text}, [{python_text}, "-IS", {text}, *sys.argv[1:]])
     exec(WITHOUT_PACKAGE)
 main(
