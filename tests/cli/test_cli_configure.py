@@ -15,6 +15,7 @@ from tests.cli.place import Place, Run
 from tests.unit.engine_places import EnginePlace, make_place
 
 from ocihooks.engines import reloading
+from ocihooks.engines.programs import daemons_with
 from ocihooks.install.install import Request, install
 
 HANDLER = ["--config", "{DIR}/etc/daemon.json", "--state-dir", "{DIR}/state", "--prefix", "{DIR}/prefix"]
@@ -30,17 +31,19 @@ def engines(place: Place, monkeypatch: pytest.MonkeyPatch) -> EnginePlace:
     return made
 
 
-def daemon(engines: EnginePlace, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """A process that looks like the daemon of an engine, and notes its signals."""
+def daemon(engines: EnginePlace, program: str, *arguments: str, contained: bool = False) -> subprocess.Popen[bytes]:
+    """A process that looks like the daemon of an engine, and notes its signals; *contained*: in a pid namespace."""
     note = engines.root / "signals"
     code = (
         "import signal, sys, time\n"
         f"signal.signal(signal.SIGHUP, lambda *_: open({str(note)!r}, 'a').write('HUP'))\n"
         "print('ready', flush=True); time.sleep(1000)"
     )
-    process = subprocess.Popen(
-        [program, "-I", "-c", code, *arguments], executable=sys.executable, stdout=subprocess.PIPE
-    )
+    start = f"import os, sys; os.execv(sys.executable, {[program, '-I', '-c', code, *arguments]!r})"
+    command = [sys.executable, "-I", "-c", start]
+    if contained:
+        command = ["unshare", "--pid", "--fork", "--kill-child", *command]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     return process
@@ -176,9 +179,22 @@ class TestRunning:
             assert "  then     ocihooks uninstall --prefix {DIR}/prefix --name ocihooks-runtime\n" in undone.stdout
             assert (engines.root / "prefix/bin/ocihooks-runtime").exists()
             assert engines.files() == {}
+            until = time.monotonic() + 10
+            while (engines.root / "signals").read_text() != "HUPHUP" and time.monotonic() < until:
+                time.sleep(0.01)
         finally:
             end(process)
         assert (engines.root / "signals").read_text() == "HUPHUP"
+
+    @pytest.mark.parametrize("contained", [False, True])
+    def test_daemon_of_a_container(self, engines: EnginePlace, contained: bool) -> None:
+        """A daemon in another pid namespace is somebody else's, even if it names the same file."""
+        file = f"{engines.etc}/daemon.json"
+        process = daemon(engines, "dockerd", "--config-file", file, contained=contained)
+        try:
+            assert len(daemons_with("dockerd", ["--config-file"], "/none", file)) == (0 if contained else 1)
+        finally:
+            end(process)
 
     def test_rolled_back(self, engines: EnginePlace, ocihooks: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         """If the engine does not take the new configuration, the former one is put back."""

@@ -346,26 +346,28 @@ def test_compiled_rules(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes,
 @pytest.mark.every_combination
 @pytest.mark.parametrize("form", ["launcher"], indirect=True)
 def test_shortcut(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes) -> None:
-    """Without Python the launcher still starts containers that surely match no rule; all others are refused."""
+    """The launcher starts containers that surely match no rule without Python, all others by the interpreter."""
     hook = notes.hook("a", env=["PATH=/usr/bin:/bin"])
     wrapper.write_rule("a.json", hook=hook, when={"annotations": {"^org\\.example$": "^yes$"}})
     time.sleep(2.1)
     containers = {"matches": {"org.example": "yes"}, "might-match": {"note": "org.example"}, "does-not": {"x": "y"}}
     bundles = {word: runtime.make_bundle(annotations=annotations) for word, annotations in containers.items()}
 
-    def create(word: str) -> int:
-        call = runtime.create(bundles[word], container_id := runtime.new_id(), program=wrapper.script)
-        if call.status == 0:
-            assert runtime.delete(container_id, force=True).status == 0
-        return call.status
+    traced, log = notes.directory / "traced", notes.directory / "programs"
+    traced.write_text(f'#!/bin/sh\nexec strace -qq -e trace=execve -o {log} {wrapper.script} "$@"\n')
+    traced.chmod(0o755)
 
-    assert [create(word) for word in bundles] == [0, 0, 0]
-    for file in (wrapper.python_script, *wrapper.images):
-        file.unlink()
-    assert {word: create(word) == 0 for word in bundles} == {"matches": False, "might-match": False, "does-not": True}
+    def create(word: str) -> bool:
+        """Whether the interpreter was started for it."""
+        assert runtime.create(bundles[word], container_id := runtime.new_id(), program=traced).status == 0
+        assert runtime.delete(container_id, force=True).status == 0
+        return "python" in log.read_text().partition("--ignored-signals=")[0].rpartition("execve(")[2]
+
+    assert create("does-not"), "the rules were not kept yet"
+    assert {word: create(word) for word in bundles} == {"matches": True, "might-match": True, "does-not": False}
     assert notes.order() == ["a"]
-    (wrapper.hooks_dirs[1] / "b.json").write_text("{}")
-    assert create("does-not") != 0
+    wrapper.write_rule("b.json", hook=hook, when={"annotations": {"^org\\.other$": "^yes$"}})
+    assert create("does-not")
 
 
 def test_what_the_scenarios_cover() -> None:

@@ -183,7 +183,7 @@ def traced(
     trace = directory / "trace"
     assert create(wrapper, bundle, tracing("trace=all", str(trace))).stdout == "started\n"
     text = trace.read_text()
-    assert (str(wrapper.python_script) in text) != scene.skipped
+    assert (f"{PROGRAM}.call" in text) != scene.skipped  # what Python loads, and the launcher never looks at
     return replace(scene, points=tuple(points_in(text, scene)))
 
 
@@ -201,7 +201,9 @@ def points_in(trace: str, scene: Scene) -> Iterator[Point]:
     Those by which the interpreter reads its program are left out: what it says when it can't is its own.
     """
     numbers: dict[str, int] = {}
-    program = (f"{scene.wrapper.python_script}>", f'{scene.wrapper.python_script}"', f'{scene.wrapper.script}"')
+    script = scene.wrapper.python_script
+    read = (script, script.with_suffix(".start")) if script.suffix else (script,)  # the launcher starts either form
+    program = (*(f"{file}{end}" for file in read for end in '>"'), f'{scene.wrapper.script}"')
     for line in trace.splitlines():
         called = re.match(r"(\w+)\((.*)", line)
         if called is None:

@@ -88,9 +88,9 @@ class Daemon:
 
 
 def daemons(program: str) -> Iterator[Daemon]:
-    """All running processes of the program of this name."""
+    """The running processes of the program of this name; those in containers have files and daemons of their own."""
     for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+        if not entry.isdigit() or not _is_beside_us(entry):
             continue
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as stream:
@@ -99,6 +99,14 @@ def daemons(program: str) -> Iterator[Daemon]:
             continue
         if words and os.path.basename(words[0]) == program:
             yield Daemon(pid=int(entry), arguments=tuple(words[1:]))
+
+
+def _is_beside_us(process: str) -> bool:
+    """Whether *process* has our pid namespace; of a process that we may not ask that is taken for granted."""
+    try:
+        return os.readlink(f"/proc/{process}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return True
 
 
 def daemons_with(program: str, options: Sequence[str], default: str, file: str) -> tuple[Daemon, ...]:
