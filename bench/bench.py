@@ -218,7 +218,8 @@ def write_drop_in_files(scene: Scene) -> None:
     (files / "hooks.json").write_text(json.dumps({"hooks": {"createRuntime": [hook]}}))
     (files / "bare.json").write_text(json.dumps({"createRuntime": [hook]}))
     settings = (
-        f'[container-hooks]\npath = "{files}/bare.json"\n[container-hooks-runtime]\nruntimes = ["{scene.runtime}"]\n'
+        f'[container-hooks]\npath = "{files}/bare.json"\n'
+        f'[container-hooks-runtime]\ndebug = "{files}/log"\nruntimes = ["{scene.runtime}"]\n'
     )
     (files / "config.toml").write_text(settings)
 

@@ -287,7 +287,7 @@ def test_odd_cache_directory(scene: Scene, kind: str) -> None:
         if kind == "file":
             cache.write_text("")
         elif kind == "dangling-link":
-            cache.symlink_to("/nowhere")
+            cache.symlink_to("/proc/nowhere")
     assert [scene.create(), scene.create()] == [FILE, FILE]
 
 
