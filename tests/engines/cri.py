@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # its handlers would end whatever this process forks later
+
 import grpc
 
 from ocihooks.testing.engines.containerd import Containerd, config_text

@@ -97,7 +97,7 @@ def test_other_operations(
 
 def every_other_operation() -> list[tuple[str, ...]]:
     """A usual call of each operation that reads no config.json."""
-    return [("--root", "/r", "--log=/nowhere", operation, "c1", "") for operation in OTHER]
+    return [("--root", "/r", "--log=/proc/nowhere", operation, "c1", "") for operation in OTHER]
 
 
 def said(wrapper: Wrapper, words: tuple[str, ...]) -> tuple[int, str, str]:
