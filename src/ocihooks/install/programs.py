@@ -41,6 +41,7 @@ class Program:
 
 _ROOM = ("ocihooks.dropins", "ocihooks.dropins.lookup", "ocihooks.dropins.program")
 _MOST_OF_A_CREATE = (
+    "_json",
     *("ocihooks.reading", "ocihooks.replace", "ocihooks.injection", "ocihooks.document", "ocihooks.trust"),
     "ocihooks.wrapper.static",
     *("ocihooks.dropins.once", "ocihooks.dropins.bundles", "ocihooks.dropins.hook_file", "ocihooks.dropins.inject"),
