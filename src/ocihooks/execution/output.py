@@ -23,7 +23,7 @@ class Stream:
 
     def ready(self) -> bool:
         """Do what can be done without waiting; True when nothing more will come."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of stream has its own; abc is too heavy for the warm path
 
     def close(self) -> None:
         """Give the descriptor back, once."""

@@ -103,15 +103,8 @@ def prepare_install(request: Request) -> Prepared:
     runtime = find_runtime(request.runtime) if kind.has_fixed_runtime else ""
     _check_not_itself(runtime, script)
     paths = package_paths()
-    for path in (python, *([runtime] if runtime else []), *_library(python)):
-        _check(path)
-    for path in _code(paths):
-        if os.path.lexists(path):  # pip may just be taking something away
-            _check(path)
-    if request.settings and kind.name == DEFAULT:
-        read_settings(request.settings)
-    elif "settings" in kind.options and kind.name != DEFAULT:
-        read_toolkit_settings(request.settings or TOOLKIT_SETTINGS)
+    _check_code(python, runtime, paths)
+    _check_settings(request, kind)
     own = os.path.join(request.prefix, "lib", "ocihooks", request.name)
     supervised = (f"{own}{SCRIPT}", f"{own}{IMAGE}") if kind.name == DEFAULT else ()
     installation = Installation(
@@ -149,6 +142,23 @@ def prepare_install(request: Request) -> Prepared:
         made_directories=_missing_directories(request),
     )
     return Prepared(record=record, script=script_made, program=program)
+
+
+def _check_code(python: str, runtime: str, paths: Sequence[str]) -> None:
+    """Refuse an interpreter, a runtime or a package that others could write."""
+    for path in (python, *([runtime] if runtime else []), *_library(python)):
+        _check(path)
+    for path in _code(paths):
+        if os.path.lexists(path):  # pip may just be taking something away
+            _check(path)
+
+
+def _check_settings(request: Request, kind: Program) -> None:
+    """Refuse settings that are broken, by the rules of the program that reads them."""
+    if request.settings and kind.name == DEFAULT:
+        read_settings(request.settings)
+    elif "settings" in kind.options and kind.name != DEFAULT:
+        read_toolkit_settings(request.settings or TOOLKIT_SETTINGS)
 
 
 def _launcher(installation: Installation, python: str, script: str, kind: Program) -> bytes:
