@@ -120,7 +120,7 @@ def test_timeout_holds(runtime: PrivateRuntime, wrapper: Wrapper, records: Path)
     assert "did not end within 1 s and was killed" in failed.stderr
     (run,) = recorded(records)
     assert (run["timed_out"], run["left_running"]) == (True, [])
-    assert run["killed"] >= 3
+    assert run["killed"] >= 2, "a child that its dying parent reaps is not seen"
     assert 1 <= run["wall_s"] < 2.5
 
 
