@@ -19,19 +19,18 @@ from tests.unit.installing import NAME
 import ocihooks
 from ocihooks.errors import OCIHooksError, ReplaceError, SettingsError, UnavailableError, UntrustedError, UsageError
 from ocihooks.install import install as module
+from ocihooks.install.code import package_paths
 from ocihooks.install.image import ENDINGS
 from ocihooks.install.install import (
     Request,
-    find_runtime,
-    flavour_of,
     install,
     installed,
     is_ours,
     is_unchanged,
-    package_paths,
     prepare_install,
 )
 from ocihooks.install.record import Record, read_record, record_file, sha256
+from ocihooks.install.runtime import find_runtime, flavour_of
 from ocihooks.install.script import START
 from ocihooks.install.supervisor import IMAGE, SCRIPT
 from ocihooks.version import __version__

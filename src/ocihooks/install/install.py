@@ -7,38 +7,32 @@ runtime are checked from the root directory down.
 
 from __future__ import annotations
 
-import compileall
 import json
 import os
-import shutil
-import subprocess
 import sys
-import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ocihooks
 from ocihooks.dropins.toolkit_cache import DEFAULT_FILE as TOOLKIT_SETTINGS
 from ocihooks.dropins.toolkit_cache import data_file, kept_file
 from ocihooks.dropins.toolkit_settings import read_toolkit_settings
-from ocihooks.errors import ReplaceError, UnavailableError, UntrustedError, UsageError, os_reason, quoted
+from ocihooks.errors import ReplaceError, UnavailableError, UsageError, os_reason, quoted
+from ocihooks.install.code import check_code, check_place, compile_package, compiled, package_paths
 from ocihooks.install.launcher import MARK as LAUNCHER_MARK
 from ocihooks.install.launcher import is_built, launcher_for
 from ocihooks.install.programs import DEFAULT, PROGRAMS, Program
 from ocihooks.install.record import Record, read_record, record_file, sha256
+from ocihooks.install.runtime import RUNTIMES, find_runtime, flavour_of
 from ocihooks.install.script import MARK, START, Script, make_script
 from ocihooks.install.supervisor import ASLEEP, AWAKE, BODY, EXTENSIONS, IMAGE, SCRIPT, supervisor_script
 from ocihooks.replace import replace_file
 from ocihooks.settings import read_settings
-from ocihooks.trust import check_trusted, explained, trust_here
 from ocihooks.version import __version__
 from ocihooks.wrapper.cache import Cache
 from ocihooks.wrapper.installation import Installation
 
 DEFAULT_PREFIX = "/usr/local"
 DEFAULT_NAME = DEFAULT
-RUNTIMES = ("runc", "crun")
-"""Looked for in this order where nobody names one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +97,7 @@ def prepare_install(request: Request) -> Prepared:
     runtime = find_runtime(request.runtime) if kind.has_fixed_runtime else ""
     _check_not_itself(runtime, script)
     paths = package_paths()
-    _check_code(python, runtime, paths)
+    check_code(python, runtime, paths)
     _check_settings(request, kind)
     own = os.path.join(request.prefix, "lib", "ocihooks", request.name)
     supervised = (f"{own}{SCRIPT}", f"{own}{IMAGE}") if kind.name == DEFAULT else ()
@@ -144,15 +138,6 @@ def prepare_install(request: Request) -> Prepared:
     return Prepared(record=record, script=script_made, program=program)
 
 
-def _check_code(python: str, runtime: str, paths: Sequence[str]) -> None:
-    """Refuse an interpreter, a runtime or a package that others could write."""
-    for path in (python, *([runtime] if runtime else []), *_library(python)):
-        _check(path)
-    for path in _code(paths):
-        if os.path.lexists(path):  # pip may just be taking something away
-            _check(path)
-
-
 def _check_settings(request: Request, kind: Program) -> None:
     """Refuse settings that are broken, by the rules of the program that reads them."""
     if request.settings and kind.name == DEFAULT:
@@ -186,7 +171,7 @@ def install(request: Request) -> Record:
     record = prepared.record
     for directory in record.made_directories:
         _make_directory(directory)
-    _compile(record.python)
+    compile_package(record.python)
     if before is not None:
         record = Record.from_json(record.to_json() | {"made_directories": before.made_directories})
     _write_images(record, prepared.script)
@@ -204,10 +189,10 @@ def _write_images(record: Record, script: Script) -> None:
     """Compile the script's body and the modules of the warm path by the interpreter that is going to load them."""
     endings = PROGRAMS[record.program].images
     start = record.files[-len(endings) - 1]
-    replace_file(start, _compiled(record.python, f"build_start({script.body!r}, {record.script!r}, {script.key!r})"))
+    replace_file(start, compiled(record.python, f"build_start({script.body!r}, {record.script!r}, {script.key!r})"))
     images = record.files[-len(endings) :]
     for image, modules in zip(images, endings.values(), strict=True):
-        replace_file(image, _compiled(record.python, f"build_image({modules!r})"))
+        replace_file(image, compiled(record.python, f"build_image({modules!r})"))
 
 
 def _write_supervisor(record: Record) -> None:
@@ -216,29 +201,9 @@ def _write_supervisor(record: Record) -> None:
     if not found:
         return
     call = f"build_supervisor({BODY!r}, {AWAKE!r}, {ASLEEP!r}, {EXTENSIONS!r})"
-    replace_file(found[IMAGE], _compiled(record.python, call))
+    replace_file(found[IMAGE], compiled(record.python, call))
     text = supervisor_script(record.python, package_paths(), found[IMAGE], MARK)
     replace_file(found[SCRIPT], text.encode(), mode=0o755)
-
-
-def _compiled(python: str, call: str) -> bytes:
-    """What *call* of a function of the module image gives in *python*."""
-    code = f"import sys; sys.path += {list(package_paths())}; from ocihooks.install import image; "
-    code += f"sys.stdout.buffer.write(image.{call})"
-    # Without tables of columns, which only tracebacks need, code is a third smaller.
-    return _output([python, "-IS", "-X", "no_debug_ranges", "-c", code], python)
-
-
-def _output(command: Sequence[str], python: str) -> bytes:
-    try:
-        done = subprocess.run(command, check=False, timeout=120, stdin=subprocess.DEVNULL, capture_output=True)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(f"interpreter {quoted(python, 200)} does not run: {error}") from None
-    if done.returncode != 0:
-        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        hint = "name an interpreter of Python 3.11 or later with --python"
-        raise UnavailableError(f"interpreter {quoted(python, 200)} can't run ocihooks: {last}", hint=hint)
-    return done.stdout
 
 
 def _write_program(script: str, data: bytes) -> None:
@@ -288,77 +253,10 @@ def _check_words(request: Request) -> None:
             raise UsageError(f"{option} {quoted(path, 200)}: expected an absolute path")
 
 
-def find_runtime(runtime: str | None) -> str:
-    """
-    The absolute path of *runtime*, a path or a name on PATH; None: the first of `RUNTIMES` that is there.
-
-    Raises:
-        UnavailableError: There is none, or it can't be executed.
-    """
-    for name in (runtime,) if runtime else RUNTIMES:
-        found = shutil.which(name)
-        if found:
-            return os.path.abspath(found)
-    wanted = f"runtime {quoted(runtime, 200)}" if runtime else f"none of {', '.join(RUNTIMES)}"
-    reason = "is no program that can be executed" if runtime and "/" in runtime else "is not on PATH"
-    raise UnavailableError(
-        f"{wanted} {reason}", hint='install one ("apt-get install runc"), or name it with --runtime PATH'
-    )
-
-
-def flavour_of(runtime: str) -> str:
-    """Whose command line *runtime* has: "runc", "crun", or "" where its name and its ``--version`` don't tell."""
-    name = os.path.basename(os.path.realpath(runtime))  # some distributions link runc to crun
-    for flavour in RUNTIMES:
-        if flavour in name:
-            return flavour
-    try:
-        answer = subprocess.run(
-            [runtime, "--version"], capture_output=True, timeout=10, check=False, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    first = answer.stdout.split(b" ", 1)[0].decode("ascii", "replace")
-    return first if first in RUNTIMES else ""
-
-
 def _check_not_itself(runtime: str, script: str) -> None:
     if runtime and not os.path.islink(script) and os.path.exists(script) and os.path.samefile(runtime, script):
         hint = "name the real runtime with --runtime PATH, or another --name"
         raise UsageError(f"--runtime {quoted(runtime, 200)} is the wrapper itself", hint=hint)
-
-
-def package_paths() -> tuple[str, ...]:
-    """The directories that hold this package and what it depends on, for an interpreter that looks nowhere else."""
-    places = [os.path.dirname(os.path.dirname(os.path.abspath(ocihooks.__file__)))]
-    places += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    return tuple(dict.fromkeys(os.path.realpath(place) for place in places))
-
-
-def _library(python: str) -> Iterator[str]:
-    """Where *python* has its standard library, as far as that can be known without starting it."""
-    if os.path.realpath(sys.executable) == python:
-        yield from (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
-
-
-def _code(paths: Sequence[str]) -> Iterator[str]:
-    """All that root is going to import: the whole package, and what lies on the first level beside it."""
-    for place in paths:
-        yield place
-        yield from (os.path.join(place, name) for name in os.listdir(place))
-    for directory, _, files in os.walk(os.path.dirname(os.path.abspath(ocihooks.__file__))):
-        yield directory
-        yield from (os.path.join(directory, name) for name in files)
-
-
-def _check(path: str) -> None:
-    """Refuse *path* if it is missing or somebody else could write it."""
-    try:
-        check_trusted(path, trust_here())
-    except UntrustedError as error:
-        raise error
-    except OSError as error:
-        raise explained(path, error) from None
 
 
 def _check_place(script: str, request: Request, runtime: str) -> None:
@@ -367,7 +265,7 @@ def _check_place(script: str, request: Request, runtime: str) -> None:
         directory = os.path.dirname(file)
         while not os.path.lexists(directory):
             directory = os.path.dirname(directory)
-        _check(directory)
+        check_place(directory)
     record = read_record(request.prefix, request.name)
     if not os.path.lexists(script) or is_ours(script, record):
         return
@@ -395,15 +293,6 @@ def _make_directory(directory: str) -> None:
         os.chmod(directory, 0o755)  # noqa: S103  (whatever the umask: rootless users start the wrapper, too)
     except OSError as error:
         raise UnavailableError(f"can't be made: {os_reason(error)}", file=directory) from None
-
-
-def _compile(python: str) -> None:
-    """Compile the package for *python*, so that the wrapper need not; it works uncompiled, too, only slower."""
-    package = os.path.dirname(os.path.abspath(ocihooks.__file__))
-    if os.path.realpath(sys.executable) == python:
-        compileall.compile_dir(package, quiet=2)
-        return
-    _output([python, "-IS", "-m", "compileall", "-qq", package], python)
 
 
 def is_ours(script: str, record: Record | None) -> bool:
