@@ -7,11 +7,15 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ocihooks.compiled.snapshot import snapshot, youngest_ns
-from ocihooks.compiled.sources import look, sources_unchanged
+from ocihooks.compiled.sources import look, pack, packed_unchanged, sources_unchanged
+
+if TYPE_CHECKING:
+    from ocihooks.compiled.sources import Snapshot
 
 
 class Place:
@@ -85,13 +89,20 @@ CHANGES: dict[str, Callable[[Place], object]] = {
 }
 
 
+def unchanged(seen: Snapshot) -> bool:
+    """Whether everything looks as in *seen*, on which both ways to compare agree."""
+    answer = sources_unchanged(seen)
+    assert packed_unchanged(pack(seen)) is answer
+    return answer
+
+
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_change_is_seen(place: Place, change: Callable[[Place], object]) -> None:
     """Whatever happens to a source, to what a link leads to, or to the mode of a directory above shows."""
     seen = snapshot(place.paths)
-    assert sources_unchanged(seen)
+    assert unchanged(seen)
     change(place)
-    assert not sources_unchanged(seen)
+    assert not unchanged(seen)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -101,7 +112,7 @@ def test_owners_count(place: Place, name: str) -> None:
     for owner, group in ((65534, -1), (-1, 65534)):
         seen = snapshot(place.paths)
         os.lchown(place.top / name, owner, group)
-        assert not sources_unchanged(seen)
+        assert not unchanged(seen)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,7 @@ def test_what_happens_beside_does_not_count(place: Place, change: Callable[[Plac
     """Files come and go in the directories above without any effect."""
     seen = snapshot(place.paths)
     change(place)
-    assert sources_unchanged(seen)
+    assert unchanged(seen)
 
 
 def test_everything_on_the_way_is_there(place: Place) -> None:
@@ -134,7 +145,7 @@ def test_everything_on_the_way_is_there(place: Place) -> None:
 def test_what_is_not_there_stays_so(paths: tuple[str, ...]) -> None:
     """Paths that lead nowhere are sources that are missing."""
     seen = snapshot(paths)
-    assert sources_unchanged(seen)
+    assert unchanged(seen)
     assert {path: then for path, whole, then in seen if whole} == dict.fromkeys(paths)
 
 
@@ -149,18 +160,18 @@ def test_links_that_run_in_circles_end(tmp_path: Path, name: str, target: str) -
     (tmp_path / "b").symlink_to("a")
     (tmp_path / name).symlink_to(target)
     seen = snapshot([str(tmp_path / name)])
-    assert sources_unchanged(seen)
+    assert unchanged(seen)
     assert len(seen) < 500
 
 
 def test_a_look_has_the_numbers_of_the_file_system(tmp_path: Path) -> None:
-    """Device, inode, mode, owner and group; for a whole look also size and both times in nanoseconds."""
+    """Mode, inode, device, owner and group; for a whole look also links, size and both times in nanoseconds."""
     file = tmp_path / "file"
     file.write_text("abc")
     status = file.lstat()
-    identity = (status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid)
-    assert look(str(file), False) == identity
-    assert look(str(file), True) == (*identity, 3, status.st_mtime_ns, status.st_ctime_ns)
+    identity, owners = (status.st_mode, status.st_ino, status.st_dev), (status.st_uid, status.st_gid)
+    assert look(str(file), False) == (*identity, *owners)
+    assert look(str(file), True) == (*identity, 1, *owners, 3, status.st_mtime_ns, status.st_ctime_ns)
     assert look(str(tmp_path / "missing"), True) is None
 
 

@@ -7,8 +7,7 @@ import sys
 from _imp import source_hash
 from time import time_ns
 
-from ocihooks.compiled.ruleset import RuleSet
-from ocihooks.compiled.sources import sources_unchanged
+from ocihooks.compiled.sources import packed_unchanged
 from ocihooks.trust import Trust, read_trusted
 from ocihooks.version import __version__
 
@@ -16,8 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ocihooks.compiled.ruleset import RuleSet
 
-MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 4\n".encode()
+
+MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 6\n".encode()
 """
 Format, version and interpreter; a file with another first line is foreign.
 
@@ -38,6 +39,8 @@ def load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int = 0)
         owner: The user id that has to own the file.
         unchanged: Checksum of the launcher's data whose sources it found unchanged; 0: it didn't look.
     """
+    from ocihooks.compiled.ruleset import RuleSet
+
     try:
         value, why = _load(path, identity, owner, unchanged)
         return (RuleSet.from_tuple(value) if why == "fresh" else None), why
@@ -77,4 +80,4 @@ def _staleness(seen: memoryview, seen_hash: bytes) -> str:
     """Whether the sources still look as in the snapshot *seen*: "fresh", or why not."""
     if source_hash(HASH_KEY, seen) != seen_hash:
         return "damaged"
-    return "fresh" if sources_unchanged(marshal.loads(seen)) else "a source changed"  # noqa: S302
+    return "fresh" if packed_unchanged(seen) else "a source changed"

@@ -37,9 +37,10 @@ def texts_of(rules: RuleSet) -> tuple[str, ...] | None:
     """
     if rules.refused or rules.static or rules.log is not None or any(FILTER_STAGE in rule[3] for rule in rules.rules):
         return None
-    if not all(map(_is_written_as_it_is, rules.needs)):
+    needs = (*rules.needs, *(flag if "=" in flag else f"{flag}=" for flag, _ in rules.injectors))
+    if not all(map(_is_written_as_it_is, needs)):
         return None
-    return tuple(dict.fromkeys((RULE_MARK, *rules.needs)))
+    return tuple(dict.fromkeys((RULE_MARK, *needs)))
 
 
 def _is_written_as_it_is(text: str) -> bool:
@@ -69,8 +70,10 @@ def allows_skipping(data: bytes) -> bool:
 def _source(whole: bool, then: Seen) -> bytes:
     if then is None:
         return struct.pack("=9Q", _MISSING, *(0,) * 8)
-    numbers = (number & _64_BITS for number in then)  # times before 1970 are negative
-    return struct.pack("=9Q", _WHOLE if whole else _IDENTITY, *numbers, *(0,) * (8 - len(then)))
+    mode, inode, device, *others = then
+    numbers = (device, inode, mode, *(others[1:] if whole else (*others, 0, 0, 0)))  # the launcher counts no links
+    unsigned = (number & _64_BITS for number in numbers)  # times before 1970 are negative
+    return struct.pack("=9Q", _WHOLE if whole else _IDENTITY, *unsigned)
 
 
 def _checksum(data: bytes) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocihooks.compiled.load import HASH_KEY, MAGIC
 from ocihooks.compiled.snapshot import youngest_ns
+from ocihooks.compiled.sources import pack
 
 if TYPE_CHECKING:
     from ocihooks.compiled.ruleset import RuleSet
@@ -32,7 +33,7 @@ def encode_value(identity: tuple[Any, ...], seen: Snapshot, value: Any, checksum
     Args:
         checksum: That of the launcher's data about the same sources; 0: there is none.
     """
-    sources = marshal.dumps(seen)
+    sources = pack(seen)
     body = marshal.dumps((identity, youngest_ns(seen), checksum, source_hash(HASH_KEY, sources), value))
     return b"".join((MAGIC, source_hash(HASH_KEY, body), len(body).to_bytes(8, "little"), body, sources))
 
