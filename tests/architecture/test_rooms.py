@@ -15,7 +15,8 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src/ocihooks"
 
 KNOWS: dict[str, set[str]] = {
-    "errors": set(),
+    "quoting": set(),
+    "errors": {"quoting"},
     "version": set(),
     "diagnostics": set(),
     "spec": {"errors"},
@@ -29,14 +30,15 @@ KNOWS: dict[str, set[str]] = {
     "faults": {"errors"},
     "document": {"errors", "faults", "injection", "notjson", "reading", "replace"},
     "hooksd": {"errors", "spec"},
-    "injector": {"document", "errors"},
-    "execution": {"document", "errors", "faults", "hooksd", "spec"},
+    "injector": {"document", "errors", "faults", "injection"},
+    "execution": {"document", "errors", "faults", "hooksd", "quoting", "spec"},
     "records": set(),
-    "supervisor": {"errors", "execution", "injection", "records", "wrapper"},
+    "supervisor": {"errors", "execution", "injection", "records", "replace", "wrapper"},
     "settings": {"errors", "hooksd", "places", "spec", "trust"},
-    "compiled": {"errors", "hooksd", "injection", "replace", "settings", "trust", "version"},
+    "compiled": {"errors", "hooksd", "injection", "injector", "replace", "settings", "trust", "version"},
     "wrapper": {
-        *("", "compiled", "document", "engines", "errors", "execution", "faults", "hooksd", "injection", "places"),
+        *("", "compiled", "document", "engines", "errors", "execution", "faults", "hooksd", "injection", "injector"),
+        "places",
         *("records", "replace", "settings", "spec", "trust", "version"),
     },
     "dropins": {
@@ -51,6 +53,7 @@ KNOWS: dict[str, set[str]] = {
             "injector",
             "notjson",
             "places",
+            "quoting",
             "replace",
         ),
         *("spec", "version", "wrapper"),
@@ -71,6 +74,11 @@ KNOWS: dict[str, set[str]] = {
         ),
     },
     "bundle": {"document", "injection", "replace"},
+    "simulation": {"errors", "execution", "injection", "injector", "replace", "spec"},
+    "nri": {
+        *("compiled", "document", "engines", "errors", "hooksd", "injection", "places", "records", "settings"),
+        "wrapper",
+    },
     "testing": {"errors", "spec"},
 }
 """The rooms (modules and packages below the root) and those that they may import from; "" is the root itself."""

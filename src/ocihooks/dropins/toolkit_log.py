@@ -6,7 +6,7 @@ A log that can't be written never fails a call.
 
 import posix
 
-from ocihooks.wrapper.report import log_line
+from ocihooks.wrapper.logline import log_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from ocihooks.dropins.lookup import first_found
 from ocihooks.dropins.program import Request, read_call, run
 from ocihooks.dropins.toolkit_cache import Known, load_settings
 from ocihooks.dropins.toolkit_log import Log, make_directories
+from ocihooks.quoting import printable, quoted
 from ocihooks.wrapper.main import given_words, go_on, restart_if_outdated
 
 TYPE_CHECKING = False
@@ -58,7 +59,7 @@ class _Wrapper:
         if not asks_version:
             self.log = Log(known, call.log_format, debug=_is_global("--debug", words, call))
             if self.log.writes("debug"):
-                shown = " ".join([ocihooks.errors.quoted(word, 80) for word in words[:40]])
+                shown = " ".join([quoted(word, 80) for word in words[:40]])
                 self.log.write("debug", f"called with {shown}")
         _make_place_for_log(call)
         if words[-1:] == ["--log"] and not call.changes_container:
@@ -70,7 +71,7 @@ class _Wrapper:
         if asks_version:
             _print_version()
         if not call.changes_container and self.writes("info"):
-            self.write("info", f"{ocihooks.errors.printable(call.operation or 'nothing')[:40]} goes to {runtime}")
+            self.write("info", f"{printable(call.operation or 'nothing')[:40]} goes to {runtime}")
         hint = f"name an installed OCI runtime in {known.file}: [container-hooks-runtime], runtimes"
         return Request(call=call, words=words, runtime=runtime, hint=hint, facts=known)
 
@@ -93,8 +94,8 @@ class _Wrapper:
             else:
                 outcome = "hooks added" if add_hooks(config, hooks, prepend=False) else "no hooks to add"
         if self.writes("info"):
-            container = ocihooks.errors.quoted(call.container_id or "", 80)
-            bundle = ocihooks.errors.quoted(call.bundle or ".", 200)
+            container = quoted(call.container_id or "", 80)
+            bundle = quoted(call.bundle or ".", 200)
             self.write("info", f"{call.operation} {container} in {bundle}: {outcome}; goes to {request.runtime}")
 
     def failed(self, error: "ocihooks.errors.OCIHooksError") -> None:
@@ -122,8 +123,7 @@ def _check_types(config: "Config") -> None:
     """Raise if a member of *config* is of a type that no runtime reads."""
     from ocihooks.execution.config_types import misfits
 
-    found = next(misfits(config.members, exponents=True), None)
-    if found is not None:
+    for found in misfits(config.members, exponents=True):  # the first will do
         pointer, _, message = found.partition(": ")
         hint = 'mend it as config.md of the runtime-spec describes it, and try "ocihooks check" on it'
         raise ocihooks.errors.DocumentError(message, code="json_type", file=config.file, pointer=pointer, hint=hint)
@@ -154,7 +154,7 @@ def _complain(message: str) -> None:
 
 
 def _no_runtime(known: Known) -> "ocihooks.errors.UnavailableError":
-    names = ", ".join(ocihooks.errors.quoted(name, 80) for name in known.runtimes) or "none"
+    names = ", ".join(quoted(name, 80) for name in known.runtimes) or "none"
     hint = "install one, or name it with its path: [container-hooks-runtime], runtimes"
     message = f"container-hooks-runtime.runtimes: no candidate is an executable file: {names}"
     return ocihooks.errors.UnavailableError(message, code="runtime_unavailable", file=known.file, hint=hint)

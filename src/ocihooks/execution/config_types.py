@@ -7,12 +7,9 @@ Spec: runtime-spec 1.3.0, config.md, config-linux.md.
 """
 
 from ocihooks.document import JSONNumber
-from ocihooks.errors import quoted
-from ocihooks.faults import type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any, TypeAlias
 
     Shape: TypeAlias = "str | Integer | list[Any] | dict[str, Any]"
@@ -178,25 +175,37 @@ CONFIG: "Shape" = {
 """The whole configuration."""
 
 
-def misfits(value: "Any", shape: "Shape" = CONFIG, pointer: str = "", *, exponents: bool = False) -> "Iterator[str]":
+def misfits(value: "Any", *, exponents: bool = False) -> "list[str]":
     """
     What in a parsed configuration (numbers as `JSONNumber`) has a wrong type: ``POINTER: expected …, found …``.
 
     Args:
         exponents: Whether a number with a fraction or exponent may stand for a whole number.
     """
+    found: list[str] = []
+    _compare(value, CONFIG, "", exponents, found)
+    return found
+
+
+def _compare(value: "Any", shape: "Shape", pointer: str, exponents: bool, found: "list[str]") -> None:
+    """Add to *found* what in *value*, at *pointer*, is not as *shape*."""
     if value is None:
         return
     if isinstance(shape, dict) and isinstance(value, dict):
+        free = shape.get(EACH)
         for name, item in value.items():
-            inner = shape.get(name, shape.get(EACH))
-            if inner is not None:
-                yield from misfits(item, inner, f"{pointer}/{name}", exponents=exponents)
+            inner = shape.get(name, free)
+            if inner is not None and not (inner is STRING and type(item) is str):
+                _compare(item, inner, f"{pointer}/{name}", exponents, found)
     elif isinstance(shape, list) and isinstance(value, list):
+        inner = shape[0]
         for index, item in enumerate(value):
-            yield from misfits(item, shape[0], f"{pointer}/{index}", exponents=exponents)
+            if not (inner is STRING and type(item) is str):  # most of a configuration is
+                _compare(item, inner, f"{pointer}/{index}", exponents, found)
     elif not (_fits(value, shape) or (exponents and _may_be_whole(value, shape))):
-        yield f"{pointer or '/'}: expected {_named(shape)}, found {type_name(value)} {_shown(value)}"
+        from ocihooks.faults import type_name
+
+        found.append(f"{pointer or '/'}: expected {_named(shape)}, found {type_name(value)} {_shown(value)}")
 
 
 def _fits(value: "Any", shape: "Shape") -> bool:
@@ -216,11 +225,15 @@ def _may_be_whole(value: "Any", shape: "Shape") -> bool:
 def _named(shape: "Shape") -> str:
     if isinstance(shape, Integer):
         return f"a whole number from {shape.low} to {shape.high}"
-    return shape if isinstance(shape, str) else type_name(shape)
+    return shape if isinstance(shape, str) else "an array" if isinstance(shape, list) else "an object"
 
 
 def _shown(value: "Any") -> str:
     """The value itself where it is short; of an array or object its size, since it may hold anything."""
     if isinstance(value, (dict, list)):
         return f"of {len(value)}"
-    return str(value)[:40] if isinstance(value, JSONNumber) else quoted(value, 40)
+    if isinstance(value, JSONNumber):
+        return str(value)[:40]
+    from ocihooks.quoting import quoted
+
+    return quoted(value, 40)

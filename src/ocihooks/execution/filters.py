@@ -127,7 +127,7 @@ def _checked(hook: Hook, result: HookResult, given: Config) -> Config:
         places = "; ".join(f"{problem.pointer or '/'}: {problem.message}" for problem in error.problems)
         faults = places if output.strip() else "nothing was written to standard output"
         raise _refused(hook, result, "type" if _is_json(output) else "syntax", faults) from error
-    wrong = list(misfits(config.members))
+    wrong = misfits(config.members)
     if wrong:
         more = f"; and {len(wrong) - _MOST_MISFITS} more" if len(wrong) > _MOST_MISFITS else ""
         raise _refused(hook, result, "type", "; ".join(wrong[:_MOST_MISFITS]) + more)

@@ -15,11 +15,13 @@ from typing import Any
 import ocihooks
 
 ASLEEP = (
+    "ocihooks.quoting",
     "ocihooks.errors",
     "ocihooks.faults",
     "ocihooks.wrapper.failures",
     "ocihooks.wrapper.readings",
     "ocihooks.wrapper.refused",
+    "ocihooks.wrapper.logline",
     "ocihooks.wrapper.report",
     "ocihooks.hooksd.patterns",
 )
@@ -30,11 +32,13 @@ EXTENSIONS = {"_json": "_json", "_re2": "re2._re2"}
 
 EVERY_CALL = (
     "ocihooks",
+    "ocihooks.quoting",
     "ocihooks.errors",
     "ocihooks.faults",
     "ocihooks.wrapper.failures",
     "ocihooks.wrapper.readings",
     "ocihooks.wrapper.refused",
+    "ocihooks.wrapper.logline",
     "ocihooks.wrapper.report",
     "ocihooks.wrapper",
     "ocihooks.wrapper.installation",

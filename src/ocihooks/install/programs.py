@@ -42,13 +42,20 @@ class Program:
 _ROOM = ("ocihooks.dropins", "ocihooks.dropins.lookup", "ocihooks.dropins.program")
 _MOST_OF_A_CREATE = (
     "_json",
-    *("ocihooks.reading", "ocihooks.replace", "ocihooks.injection", "ocihooks.document", "ocihooks.trust"),
-    "ocihooks.wrapper.static",
+    *("ocihooks.replace", "ocihooks.injection", "ocihooks.document", "ocihooks.wrapper.static"),
     *("ocihooks.dropins.once", "ocihooks.dropins.bundles", "ocihooks.dropins.hook_file", "ocihooks.dropins.inject"),
 )
 
 _INJECTOR = (
-    *("ocihooks", "ocihooks.errors", "ocihooks.faults", "_json", "ocihooks.reading", "ocihooks.replace"),
+    *(
+        "ocihooks",
+        "ocihooks.quoting",
+        "ocihooks.errors",
+        "ocihooks.faults",
+        "_json",
+        "ocihooks.reading",
+        "ocihooks.replace",
+    ),
     *("ocihooks.injection", "ocihooks.document", "ocihooks.wrapper", "ocihooks.wrapper.installation"),
     *("ocihooks.injector", "ocihooks.injector.files"),
     *("ocihooks.dropins", "ocihooks.dropins.once", "ocihooks.dropins.injector_log", "ocihooks.dropins.injector_hook"),
@@ -57,8 +64,7 @@ _INJECTOR = (
 
 _SETTINGS_OF_A_CALL = (
     *("ocihooks.version", "ocihooks.reading", "ocihooks.trust", "ocihooks.places", "ocihooks.compiled"),
-    *("ocihooks.compiled.search", "ocihooks.compiled.ruleset", "ocihooks.compiled.sources", "ocihooks.compiled.load"),
-    *("ocihooks.wrapper.cache", "ocihooks.wrapper.report"),
+    *("ocihooks.compiled.sources", "ocihooks.compiled.load", "ocihooks.wrapper.cache"),
     *("ocihooks.dropins.toolkit_cache", "ocihooks.dropins.toolkit_log", "ocihooks.dropins.toolkit_runtime"),
 )
 
@@ -118,7 +124,10 @@ PROGRAMS = {
             module="ocihooks.dropins.add_hooks",
             options=("launcher",),
             instead="each call names its runtime and its hook file",
-            images={".call": (*EVERY_CALL, *_ROOM, "ocihooks.dropins.add_hooks"), CREATE: _MOST_OF_A_CREATE},
+            images={
+                ".call": (*EVERY_CALL, *_ROOM, "ocihooks.dropins.add_hooks"),
+                CREATE: ("ocihooks.reading", "ocihooks.trust", *_MOST_OF_A_CREATE),
+            },
             without_package=_FROM_WORDS + _FIND,
         ),
         Program(

@@ -11,6 +11,8 @@ Messages stay below 3,500 bytes: above about 4,000 podman shows a message of its
 
 import posix
 
+from ocihooks.wrapper.logline import log_line
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocihooks.errors import OCIHooksError
@@ -99,18 +101,6 @@ def log_path(call: "Call") -> str | None:
     if call.changes_container and call.bundle and path[:1] != "/":
         return f"{call.bundle}/{path}"
     return path
-
-
-def log_line(level: str, message: str, log_format: str) -> bytes:
-    """One line as runc's logger writes it; its readers want the level "error" and a time in this form."""
-    from _json import encode_basestring_ascii
-    from time import gmtime, strftime
-
-    moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
-    quoted = encode_basestring_ascii(message)
-    if log_format == "json":
-        return f'{{"level":"{level}","msg":{quoted},"time":"{moment}"}}\n'.encode()
-    return f'time="{moment}" level={level} msg={quoted}\n'.encode()
 
 
 def _append(path: str, line: bytes) -> None:

@@ -4,8 +4,8 @@ Static hook files: a hooks object that every container gets, copied as it stands
 The file holds the object itself or an object with a ``hooks`` member.
 """
 
+import ocihooks
 from ocihooks.document import check_hooks, parse_document
-from ocihooks.errors import Diagnostic, DocumentError, quoted, reference_token
 from ocihooks.injection import STAGES
 from ocihooks.trust import Trust, explained, read_trusted
 
@@ -26,7 +26,9 @@ def read_static_hooks(file: str, trust: Trust) -> "dict[str, Any]":
         data = read_trusted(file, trust)
     except FileNotFoundError:
         hint = "make the file, or take it out of static-hooks in the settings"
-        raise DocumentError("there is no such static hook file", code="missing_file", file=file, hint=hint) from None
+        raise ocihooks.errors.DocumentError(
+            "there is no such static hook file", code="missing_file", file=file, hint=hint
+        ) from None
     except OSError as error:
         raise explained(file, error) from None
     return parse_static_hooks(data, file)
@@ -48,7 +50,7 @@ def parse_static_hooks(data: bytes, file: str) -> "dict[str, Any]":
 
             message = f"expected an object, found {type_name(members)}"
             hint = "write an object with a list of hooks for each stage"
-            raise DocumentError(message, code="json_type", file=file, pointer=pointer, hint=hint)
+            raise ocihooks.errors.DocumentError(message, code="json_type", file=file, pointer=pointer, hint=hint)
     check_stages(members, file, pointer)
     return dict(members)
 
@@ -60,17 +62,15 @@ def check_stages(members: "dict[str, Any]", file: str, pointer: str) -> None:
     Raises:
         DocumentError: It is something else; has all unknown stages.
     """
-    unknown = [
-        Diagnostic(
-            f"unknown stage {quoted(name, 80)}",
-            code="unknown_stage",
-            file=file,
-            pointer=f"{pointer}/{reference_token(name)}",
-            hint=f"known stages: {', '.join(STAGES)}",
-        )
-        for name in members
-        if name not in STAGES
-    ]
+    unknown = [name for name in members if name not in STAGES]
     if unknown:
-        raise DocumentError(problems=unknown)
+        raise ocihooks.errors.DocumentError(problems=[_unknown_stage(name, file, pointer) for name in unknown])
     check_hooks(members, file, pointer, STAGES)
+
+
+def _unknown_stage(name: str, file: str, pointer: str) -> "ocihooks.errors.Diagnostic":
+    from ocihooks.spec.stage import stage_hint
+
+    place = f"{pointer}/{ocihooks.errors.reference_token(name)}"
+    message = f"unknown stage {ocihooks.errors.quoted(name, 80)}"
+    return ocihooks.errors.Diagnostic(message, code="unknown_stage", file=file, pointer=place, hint=stage_hint(name))
