@@ -18,12 +18,15 @@ EXTENSIONS = ("_ctypes", "_json", "select")
 """Modules in C, unless they are built in; loaded from their files without a search of directories."""
 
 ASLEEP = (
+    "ocihooks.quoting",
     "ocihooks.errors",
     "ocihooks.execution.keeper",
     "ocihooks.execution.words",
+    "ocihooks.replace",
     "ocihooks.supervisor.failure",
     "ocihooks.wrapper",
     "ocihooks.wrapper.arguments",
+    "ocihooks.wrapper.logline",
     "ocihooks.wrapper.readings",
     "ocihooks.wrapper.report",
 )
