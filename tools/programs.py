@@ -17,8 +17,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src/ocihooks"
 ROOMS = (
     *("compiled", "document.py", "dropins", "engines", "errors.py", "execution", "faults.py", "hooksd", "__init__.py"),
-    *("injection.py", "injector", "notjson.py", "places.py", "reading.py", "records", "replace.py", "settings.py"),
-    *("spec", "trust.py", "version.py", "wrapper"),
+    *("injection.py", "injector", "notjson.py", "places.py", "quoting.py", "reading.py", "records", "replace.py"),
+    *("settings.py", "spec", "trust.py", "version.py", "wrapper"),
 )
 """What is needed of the package."""
 

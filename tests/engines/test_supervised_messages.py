@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.docs.markdown import PROJECT, blocks
 from tests.engines.conftest import Scene
-from tests.engines.features import BY_NAME, BY_PATH, CRUN, RUNC
+from tests.engines.features import BENEATH, BY_NAME, BY_PATH, CRUN, CTR, DOCKER, RUNC
 from tests.engines.test_messages import VERSIONS, shown
+from tests.integration.wrappers import Installations
+
+from ocihooks.testing.runtimes import find_runtime
 
 PAGE = PROJECT / "docs/explanation/supervision.md"
 
@@ -25,22 +29,34 @@ HOOKS: dict[str, dict[str, Any]] = {
     HANGS: {"path": "/bin/sh", "args": ["sh", "-c", "echo asking >&2; sleep 600"], "timeout": 1},
 }
 
-CASES = [(RUNC, FAILS), (CRUN, FAILS), (BY_PATH, FAILS), (BY_NAME, FAILS), (RUNC, HANGS), (CRUN, HANGS)]
+ON_CRUN = f"{DOCKER} on crun"
+
+CASES = {
+    f"{name}: {case}": (DOCKER if name == ON_CRUN else name, "crun" if name == ON_CRUN else BENEATH[name], case)
+    for case in HOOKS
+    for name in (DOCKER, ON_CRUN, CTR, BY_PATH, BY_NAME, RUNC, CRUN)
+}
+"""By what stands above the transcript: the engine, the runtime below the wrapper, and what happens."""
 
 
 @pytest.mark.runtime
-@pytest.mark.parametrize(("engine", "case"), CASES, indirect=["engine"], ids=map(": ".join, CASES))
-def test_messages(scene: Scene, case: str) -> None:
+@pytest.mark.parametrize(("engine", "runtime", "case"), CASES.values(), indirect=["engine"], ids=CASES)
+def test_messages(
+    scene: Scene, engine_installations: Installations, request: pytest.FixtureRequest, runtime: str, case: str
+) -> None:
     """What the user sees is what the page shows."""
     product, version = scene.engine.product, scene.engine.version
     if not version.startswith(f"{VERSIONS[product]}."):
         pytest.skip(f"the page is about {product} {VERSIONS[product]}, this is {version}")
     records = scene.wrapper.directory / "cache/records.jsonl"
+    if runtime != BENEATH[scene.engine.name]:
+        scene = replace(scene, wrapper=engine_installations.wrapper(find_runtime(runtime).path))
+        scene.engine.use(scene.wrapper.script)
     scene.wrapper.write_settings(supervise="on", records=str(records))
     scene.wrapper.write_rule("10-licence.json", hook=HOOKS[case])
     text = shown(scene, scene.engine.run("nginx", container=scene.engine.new_name()))
     text = text.replace(str(scene.wrapper.directory / "prefix"), "/usr/local")
-    remark = f"{scene.engine.name}: {case}"
+    remark = request.node.callspec.id
     if os.environ.get("OCIHOOKS_UPDATE_PAGES"):
         update(remark, text)
     assert {block.remark: block.text for block in blocks(PAGE)}[remark] == text
@@ -57,6 +73,4 @@ def update(remark: str, text: str) -> None:
 
 def test_page_is_complete() -> None:
     """The page has a transcript for each case, and no other."""
-    assert sorted(block.remark for block in blocks(PAGE) if block.language == "console") == sorted(
-        f"{engine}: {case}" for engine, case in CASES
-    )
+    assert sorted(block.remark for block in blocks(PAGE) if block.language == "console") == sorted(CASES)

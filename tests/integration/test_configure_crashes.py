@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ class Scene:
         words += ["--state-dir", self.target.state_dir]
         if self.command == "configure":
             words += ["--path", str(self.target.program), *(["--default"] if self.target.default else [])]
-        python = [sys.executable, "-I", "-c", PROGRAM]
+        python = [sys.executable, "-I", "-B", "-c", PROGRAM]
         return subprocess.run([*under, *python, *words], capture_output=True, text=True, check=False, timeout=60)
 
     def finish(self) -> None:
@@ -97,9 +98,30 @@ class Scene:
         return [file for file in self.place.files() if "ocihooks-" in file.rpartition("/")[2] or file.startswith(".")]
 
 
-def tracing(expression: str, output: str = "/dev/null") -> tuple[str, ...]:
-    """strace with one expression, also for the programs that are asked for their versions."""
-    return ("strace", "-y", "-s", "0", "-o", output, "-e", expression)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """
+    A system call of one run that writes, or makes a file.
+
+    Attributes:
+        number: Which one it is among those of its name, and, where there is a path, among those that name it.
+        path: What it opens, or the directory; how many other files are opened hangs on what runs on this machine.
+        text: All of it.
+    """
+
+    name: str
+    number: int
+    path: str
+    text: str
+
+    def met_by(self, action: str) -> tuple[str, ...]:
+        """strace with *action* for this call."""
+        return tracing(f"inject={self.name}:{action}:when={self.number}", *(("-P", self.path) if self.path else ()))
+
+
+def tracing(expression: str, *options: str) -> tuple[str, ...]:
+    """strace with one expression, for the command but not for the programs that it asks for their versions."""
+    return ("strace", "-y", "-s", "0", "-o", "/dev/null", *options, "-e", expression)
 
 
 @pytest.fixture(
@@ -128,40 +150,44 @@ def scene(
     return Scene(place=place, target=target, command=command, before=dict(case.before), after=dict(case.after))
 
 
-def writing_calls(scene: Scene) -> list[tuple[str, int, str]]:
-    """The calls of one run that write or make files of the place: name, number among its like, text."""
+def writing_calls(scene: Scene) -> list[Call]:
+    """The calls of one run that write or make files of the place."""
     trace = scene.place.root / "trace"
     scene.reset()
-    assert scene.run(*tracing("trace=file,desc", str(trace))).returncode == 0
+    assert scene.run(*tracing("trace=file,desc", "-o", str(trace))).returncode == 0
     assert scene.place.files() == scene.after
-    return list(_points(trace.read_text(), str(scene.place.root)))
+    return list(_calls(trace.read_text(), str(scene.place.root)))
 
 
-def _points(trace: str, directory: str) -> Iterator[tuple[str, int, str]]:
-    numbers: dict[str, int] = {}
-    for line in trace.splitlines():
-        called = re.match(r"(\w+)\((.*)", line)
-        if called is None:
-            continue
-        name, text = called.groups()
-        numbers[name] = numbers.get(name, 0) + 1
+def _calls(trace: str, directory: str) -> Iterator[Call]:
+    numbers: Counter[tuple[str, str]] = Counter()
+    for name, text in re.findall(r"^(\w+)\((.*)", trace, re.MULTILINE):
+        paths = _opened(text) if name == "openat" else ("",)
+        numbers.update((name, path) for path in paths)
         if directory in text and (name in WRITING or "O_CREAT" in text):
-            yield name, numbers[name], text
+            yield Call(name=name, number=numbers[name, paths[0]], path=paths[0], text=text)
+
+
+def _opened(text: str) -> tuple[str, ...]:
+    """The paths in a call of openat: the directory, unless it is the working directory, and the name."""
+    match = re.match(r'(?:\d+<(.*?)>|AT_FDCWD\S*), "(.*?)"', text)
+    assert match is not None, text
+    return tuple(path for path in match.groups() if path)
 
 
 def test_killed_while_writing(scene: Scene) -> None:
     """Killed at any call that writes: each file is the old or the new one, and the next run repairs and cleans up."""
     seen = set()
-    for name, number, text in writing_calls(scene):
+    for call in writing_calls(scene):
         scene.reset()
-        killed = scene.run(*tracing(f"inject={name}:signal=KILL:when={number}"))
-        assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (name, number, text, killed)
+        killed = scene.run(*call.met_by("signal=KILL"))
+        assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (call, killed)
         files = scene.place.files()
         for file, content in files.items():
-            assert file in scene.litter() or content in (scene.before.get(file), scene.after.get(file)), (file, text)
+            assert file in scene.litter() or content in (scene.before.get(file), scene.after.get(file)), (file, call)
         seen.add({file: files[file] for file in files if file not in scene.litter()} == scene.after)
         scene.finish()
-        assert scene.place.files() == scene.after, (name, number, text)
+        assert scene.place.files() == scene.after, call
         if scene.command == "unconfigure":
             assert scene.place.litter() == []
     assert seen == {True, False}
@@ -172,21 +198,21 @@ def test_refused_while_writing(scene: Scene) -> None:
     """Refused at any call that writes: old files, nothing beside them, and a message that names file and cause."""
     errors = list(ERRORS)
     refused = 0
-    for index, (name, number, text) in enumerate(writing_calls(scene)):
+    for index, call in enumerate(writing_calls(scene)):
         scene.reset()
         error = errors[index % len(errors)]
-        call = scene.run(*tracing(f"inject={name}:error={error}:when={number}"))
-        about = (error, name, number, text, call.stderr)
-        assert "Traceback" not in call.stderr, about
-        assert "internal error" not in call.stderr, about
+        done = scene.run(*call.met_by(f"error={error}"))
+        about = (error, call, done.stderr)
+        assert "Traceback" not in done.stderr, about
+        assert "internal error" not in done.stderr, about
         assert scene.litter() == [], about
-        if call.returncode == 0:  # what can be done without, such as giving a lock a name
+        if done.returncode == 0:  # what can be done without, such as giving a lock a name
             assert scene.place.files() == scene.after, about
             continue
         refused += 1
-        assert call.stderr.startswith(f"ocihooks: {scene.place.root}"), about
-        assert ERRORS[error] in call.stderr, about
-        if "may be the old one again after a power loss" not in call.stderr:
+        assert done.stderr.startswith(f"ocihooks: {scene.place.root}"), about
+        assert ERRORS[error] in done.stderr, about
+        if "may be the old one again after a power loss" not in done.stderr:
             unwanted = {file for file, content in scene.place.files().items() if content != scene.before.get(file)}
             assert unwanted == set() or scene.place.files() == scene.after, about
         scene.finish()

@@ -12,7 +12,7 @@ import pytest
 from ocihooks.spec.stage import STAGES, Stage
 from ocihooks.testing.bundles import MadeBundle, make_bundle, make_rootfs
 from ocihooks.testing.configs import bind_mount
-from ocihooks.testing.fake import write_fake_runtime
+from ocihooks.testing.fake import FakeRuntime
 from ocihooks.testing.recorder import RecordedHook, read_recorded, recording_hook, recording_hooks
 from ocihooks.testing.runtimes import Call, InstalledRuntime, PrivateRuntime
 
@@ -231,15 +231,14 @@ def test_shared_rootfs(runtime: PrivateRuntime, rootfs: Path) -> None:
     assert sorted(path for path in rootfs.rglob("*")) == before
 
 
-def test_simulated_stages(tmp_path: Path) -> None:
+def test_simulated_stages(tmp_path: Path, fake_runtime: FakeRuntime) -> None:
     """The fake runtime runs the stages in the order, and with the states, that the spec says."""
-    fake = write_fake_runtime(tmp_path / "runtime")
     rootfs = make_rootfs(tmp_path / "rootfs")
     log = rootfs / "tmp/log"
     inside = "/tmp/log" if os.geteuid() == 0 else log  # only root's startContainer hooks see the root file system
     bundle = make_bundle(tmp_path / "bundle", rootfs=rootfs, hooks=recording_hooks(log, inside), annotations={"a": "b"})
     runtime = PrivateRuntime(
-        InstalledRuntime(name="fake", path=fake.path, version="1"), tmp_path / "private", rootfs=rootfs
+        InstalledRuntime(name="fake", path=fake_runtime.path, version="1"), tmp_path / "private", rootfs=rootfs
     )
     container_id = runtime.new_id()
     with runtime:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -219,3 +221,23 @@ def test_settings_that_root_does_not_read(
     call = simulated.create(script=wrapper.script, env=environment)
     assert call.returncode == 0, call
     assert len(entries_of(simulated.bundle, "createRuntime")) == 1
+
+
+@pytest.mark.runtime
+def test_rootless_injector_files(
+    rootless_runtime: PrivateRuntime, users_wrapper: Wrapper, private_directory: Path
+) -> None:
+    """A container of an ordinary user gets a file and a device that the host lets everybody use."""
+    things, directory = private_directory / "things", users_wrapper.directory / "etc/injector.d"
+    for path in (things, directory):
+        path.mkdir(mode=0o755)
+    (things / "file").write_text("from the host\n")
+    os.mknod(things / "nil", stat.S_IFCHR, os.makedev(1, 3))
+    (things / "nil").chmod(0o666)
+    given = {"devices": f"{things}/nil:/dev/nil", "miscellaneous": f"{things}/file:/tmp/file"}
+    (directory / "a.json").write_text(json.dumps({"activation_flag": "WITH", **given}))
+    users_wrapper.write_settings(injector_dir=str(directory))
+    script = "cat /tmp/file; echo x > /dev/nil && echo used"
+    bundle = rootless_runtime.make_bundle(args=["sh", "-c", script], env=["PATH=/bin", "WITH=1"])
+    done = rootless_runtime.run_container(bundle, program=users_wrapper.script)
+    assert (done.status, done.stdout) == (0, "from the host\nused\n"), done

@@ -99,6 +99,27 @@ def test_failure_is_told_in_one_sentence(runtime: PrivateRuntime, wrapper: Wrapp
     assert (run["outcome"], run["status"], run["message"]) == ("failed", 7, "ended with status 7")
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["in-the-bundle", "elsewhere"])
+def test_last_words_of_the_log(runtime: PrivateRuntime, wrapper: Wrapper, records: Path, own: bool) -> None:
+    """The last error of a log in the bundle tells rule, status and last words; a log elsewhere keeps all words."""
+    wrapper.write_rule("10-a.json", hook=sh("echo no device >&2; exit 7"))
+    bundle = runtime.make_bundle()
+    log = (bundle.directory if own else bundle.directory.parent) / "log.json"
+    log.write_text('{"level":"info","msg":"former"}\n')
+    log.chmod(0o640)
+    words = ("--log", str(log), "--log-format", "json", "create", "--bundle", str(bundle.directory))
+    assert runtime.call(*words, runtime.new_id(), program=wrapper.script).status != 0
+    assert log.stat().st_mode == 0o100640
+    former, *errors = [json.loads(line) for line in log.read_text().splitlines()]
+    assert former["msg"] == "former"
+    told = [error["msg"] for error in errors if error["level"] == "error"]
+    told = told[-1:] if own else told
+    for fragment in ("/10-a.json: createRuntime hook", "ended with status 7", "no device"):
+        assert any(fragment in message for message in told)
+    assert own or any("error" in message and "hook" in message.partition("ocihooks: ")[0] for message in told)
+    assert sorted(path.name for path in log.parent.iterdir() if "ocihooks-" in path.name) == []
+
+
 @pytest.mark.parametrize("policy", ["warn", "ignore"])
 def test_failure_that_is_tolerated(runtime: PrivateRuntime, wrapper: Wrapper, records: Path, policy: str) -> None:
     """Under on-failure = "warn" and "ignore" the container lives, and the record tells what happened."""

@@ -25,9 +25,9 @@ PLATFORM = sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(private_directory: Path) -> Path:
     """A copy of what is needed to build, since building writes beside the sources."""
-    directory = tmp_path / "tree"
+    directory = private_directory / "tree"
     directory.mkdir()
     leave_out = shutil.ignore_patterns("__pycache__", "ocihooks-launcher*")
     for name in ("src", "launcher", "tests"):
@@ -88,6 +88,7 @@ def test_without_a_compiler_the_wheel_is_pure(tree: Path, without_compiler: dict
     wheel, said = build(tree, "wheel", without_compiler)
     assert wheel.name.endswith("-py3-none-any.whl")
     assert LAUNCHER not in names_in(wheel)
+    assert {"ocihooks/schemas/rule-1.0.0.json", "ocihooks/schemas/rule-0.1.0.json"} <= set(names_in(wheel))
     assert "no C compiler" in said
     assert not stale.exists()
 
@@ -119,15 +120,15 @@ def test_without_a_static_library_the_launcher_is_dynamic(tree: Path, with_compi
 
 
 @pytest.fixture
-def machine_without_compiler(tmp_path: Path) -> dict[str, str]:
-    """An environment in which all programs are to be found but C compilers."""
-    programs = tmp_path / "programs"
+def machine_without_compiler(private_directory: Path) -> dict[str, str]:
+    """An environment in which all programs are to be found but C compilers, by users without privileges, too."""
+    programs = private_directory / "programs"
     programs.mkdir()
     for directory in filter(os.path.isdir, os.environ["PATH"].split(":")):
         for name in set(os.listdir(directory)) - set(os.listdir(programs)):
             if not is_compiler(name):
                 (programs / name).symlink_to(Path(directory, name))
-    return {"PATH": str(programs), "HOME": str(tmp_path)}
+    return {"PATH": str(programs), "HOME": str(private_directory)}
 
 
 def is_compiler(name: str) -> bool:

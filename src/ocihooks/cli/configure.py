@@ -9,15 +9,16 @@ import click
 
 from ocihooks.cli.command import Command, Example
 from ocihooks.cli.handlers import (
+    CHANGE_MEMBERS,
+    change_json,
+    change_options,
     engine_argument,
     handler_options,
     options_text,
-    prefix_option,
     show_changes,
-    state_dir_option,
     state_dir_path,
 )
-from ocihooks.cli.options import json_option, settings_path
+from ocihooks.cli.options import settings_path
 from ocihooks.cli.output import columns, write, write_json
 from ocihooks.cli.run import environment
 from ocihooks.engines.errors import EngineError
@@ -42,19 +43,12 @@ EXAMPLES = (
 )
 
 JSON_MEMBERS = {
-    "dry_run": "Whether nothing was written.",
-    "changed": "Whether anything was to be done.",
-    "engine": "The engine.",
-    "name": "The handler.",
-    "config": "The engine's main configuration file.",
+    **CHANGE_MEMBERS,
     "default": "Whether the handler is made the default.",
     "base": "The handler whose runtime the wrapper starts.",
     "runtime": "Path of that runtime.",
     "program": "Path of the wrapper.",
     "installed": "Whether the wrapper was installed with it, or would be.",
-    "files": "The files that change.",
-    "files[].file": "Path.",
-    "files[].diff": "The change as a unified diff.",
     "backups": "Copies of the former files.",
     "reloaded": "What --reload did, or null.",
 }
@@ -100,10 +94,7 @@ JSON_MEMBERS = {
     help="Annotations of pods and containers that containerd is to hand on. Repeat it.",
 )
 @click.option("--reload", "reloading", is_flag=True, help="Make the running engine use it; undone if it fails.")
-@prefix_option
-@state_dir_option
-@click.option("--dry-run", is_flag=True, help="Check everything and show the change as a diff; write nothing.")
-@json_option
+@change_options
 def command(state_dir: str | None, reloading: bool, dry_run: bool, as_json: bool, **words: Any) -> None:
     """
     Make an engine start containers through the wrapper.
@@ -141,17 +132,12 @@ def _reload(done: Configured) -> str:
 def as_document(done: Configured, reloaded: str | None, *, dry_run: bool) -> dict[str, Any]:
     """The JSON output."""
     return {
-        "dry_run": dry_run,
-        "changed": done.changed,
-        "engine": done.target.engine,
-        "name": done.target.name,
-        "config": done.file,
+        **change_json(done.target, done.file, done.changes, dry_run=dry_run, changed=done.changed),
         "default": done.target.default,
         "base": done.base.name,
         "runtime": done.base.program,
         "program": done.program,
         "installed": done.installed is not None,
-        "files": [{"file": change.old.path, "diff": change.difference()} for change in done.changes if change.is_any],
         "backups": _backups(done),
         "reloaded": reloaded,
     }

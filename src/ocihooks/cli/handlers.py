@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from ocihooks.cli.options import json_option
 from ocihooks.cli.output import coloured, write
 from ocihooks.engines.files import Change
 from ocihooks.engines.known import ENGINES
 from ocihooks.install.install import DEFAULT_PREFIX
-from ocihooks.install.scene import HANDLER
+from ocihooks.install.scene import HANDLER, Target
 from ocihooks.places import STATE_DIR, state_directory
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,9 +50,44 @@ def handler_options(function: F) -> F:
     )(with_config)
 
 
+def change_options(function: F) -> F:
+    """The options of commands that change a configuration, behind their own."""
+    dry_run_option = click.option(
+        "--dry-run", is_flag=True, help="Check everything and show the change as a diff; write nothing."
+    )
+    return prefix_option(state_dir_option(dry_run_option(json_option(function))))
+
+
 def state_dir_path(given: str | None) -> str:
     """The directory of backups and undo records that counts."""
     return given or state_directory(os.environ)
+
+
+CHANGE_MEMBERS = {
+    "dry_run": "Whether nothing was written.",
+    "changed": "Whether anything was to be done.",
+    "engine": "The engine.",
+    "name": "The handler.",
+    "config": "The engine's main configuration file.",
+    "files": "The files that change.",
+    "files[].file": "Path.",
+    "files[].diff": "The change as a unified diff.",
+}
+"""Documentation of `change_json`."""
+
+
+def change_json(
+    target: Target, file: str, changes: Sequence[Change], *, dry_run: bool, changed: bool
+) -> dict[str, Any]:
+    """The first members of a JSON output about a change."""
+    return {
+        "dry_run": dry_run,
+        "changed": changed,
+        "engine": target.engine,
+        "name": target.name,
+        "config": file,
+        "files": [{"file": change.old.path, "diff": change.difference()} for change in changes if change.is_any],
+    }
 
 
 def show_changes(changes: Sequence[Change]) -> None:

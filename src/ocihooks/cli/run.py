@@ -68,6 +68,8 @@ def _unexpected(error: Exception) -> OCIHooksError:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
+    if isinstance(error, OSError) and place and place.tb_frame.f_globals.get("__name__") == click.echo.__module__:
+        return UnavailableError(f"output can't be written: {os_reason(error)}")
     where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "unknown place"
     return OCIHooksError(
         f"internal error at {where}: {type(error).__name__}: {error}",

@@ -9,15 +9,15 @@ import click
 
 from ocihooks.cli.command import Command, Example
 from ocihooks.cli.handlers import (
+    CHANGE_MEMBERS,
+    change_json,
+    change_options,
     engine_argument,
     handler_options,
     options_text,
-    prefix_option,
     show_changes,
-    state_dir_option,
     state_dir_path,
 )
-from ocihooks.cli.options import json_option
 from ocihooks.cli.output import columns, write, write_json
 from ocihooks.cli.run import environment
 from ocihooks.engines.known import ENGINES
@@ -36,16 +36,9 @@ EXAMPLES = (
 )
 
 JSON_MEMBERS = {
-    "dry_run": "Whether nothing was written.",
-    "changed": "Whether anything was to be done.",
-    "engine": "The engine.",
-    "name": "The handler.",
-    "config": "The engine's main configuration file.",
+    **CHANGE_MEMBERS,
     "program": "Path of the wrapper, null where the handler is not there.",
     "uninstalled": "Whether the wrapper is uninstalled, too, since it was installed for this handler.",
-    "files": "The files that change.",
-    "files[].file": "Path.",
-    "files[].diff": "The change as a unified diff.",
     "daemons": "Process ids of daemons that know the handler until they are restarted.",
     "users": "Processes that look after running containers of this wrapper.",
     "users[].pid": "Process id.",
@@ -74,10 +67,7 @@ JSON_MEMBERS = {
     help="Go on although running containers need the wrapper; if it goes, a link to the runtime stays in its place.",
 )
 @click.option("--reload", "reloading", is_flag=True, help="Make the running engine use the result.")
-@prefix_option
-@state_dir_option
-@click.option("--dry-run", is_flag=True, help="Check everything and show the change as a diff; write nothing.")
-@json_option
+@change_options
 def command(state_dir: str | None, force: bool, reloading: bool, dry_run: bool, as_json: bool, **words: Any) -> None:
     """
     Take the wrapper out of an engine's configuration.
@@ -104,14 +94,9 @@ def command(state_dir: str | None, force: bool, reloading: bool, dry_run: bool, 
 def as_document(done: Unconfigured, reloaded: str | None, *, dry_run: bool) -> dict[str, Any]:
     """The JSON output."""
     return {
-        "dry_run": dry_run,
-        "changed": done.record is not None,
-        "engine": done.target.engine,
-        "name": done.target.name,
-        "config": done.file,
+        **change_json(done.target, done.file, done.changes, dry_run=dry_run, changed=done.record is not None),
         "program": None if done.record is None else done.record.program,
         "uninstalled": done.uninstalled,
-        "files": [{"file": change.old.path, "diff": change.difference()} for change in done.changes if change.is_any],
         "daemons": [daemon.pid for daemon in done.daemons],
         "users": [{"pid": user.pid, "program": user.program, "container": user.container} for user in done.users],
         "reloaded": reloaded,

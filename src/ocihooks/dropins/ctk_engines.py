@@ -30,7 +30,13 @@ _PLUGINS = {
 """containerd's plugin that has the handlers, by version of the configuration."""
 
 _CRIO = ("crio", "runtime")
-_SHIM = "io.containerd.runc.v2"
+_CONTAINERD_ENTRY = {
+    "privileged_without_host_devices": False,
+    "runtime_engine": "",
+    "runtime_root": "",
+    "runtime_type": "io.containerd.runc.v2",
+}
+"""What a handler of containerd says where there is none to copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +135,21 @@ def _any_name(name: str) -> None:
         raise UsageError('--name "": expected a name', hint="leave it out for container-hooks-runtime")
 
 
+def _like_runc(document: Mapping[str, Any], place: Place, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """What a new handler begins with: what the handler runc says, or what is *usual* where there is none."""
+    runc = look_up(document, (*place.entry[:-1], "runc"))
+    return copy.deepcopy(dict(runc if isinstance(runc, Mapping) else usual))
+
+
+def _set(table: Path, keys: Mapping[str, str]) -> Iterator[Edit]:
+    return (Edit(path=(*table, key), value=value) for key, value in keys.items())
+
+
+def _default_removal(document: Mapping[str, Any], name: str, place: Place, _file: str) -> Iterator[Done]:
+    if look_up(document, place.default) == name:
+        yield _to_go(place.default, name)
+
+
 def _no_warnings(_document: Mapping[str, Any], _wanted: Wanted, _file: str) -> Iterator[str]:
     return iter(())
 
@@ -198,27 +219,16 @@ def _containerd_edits(document: Mapping[str, Any], wanted: Wanted, place: Place)
         yield Edit(path=("version",), value=version)
     options = {"BinaryName": wanted.program} | ({"Runtime": wanted.program} if version == 1 else {})
     if look_up(document, place.entry) is not None:
-        for key, value in options.items():
-            yield Edit(path=(*place.entry, "options", key), value=value)
+        yield from _set((*place.entry, "options"), options)
         return
-    runc = look_up(document, (*place.entry[:-1], "runc"))
-    if isinstance(runc, Mapping):
-        entry = copy.deepcopy(dict(runc))
-    else:
-        entry = {
-            "privileged_without_host_devices": False,
-            "runtime_engine": "",
-            "runtime_root": "",
-            "runtime_type": _SHIM,
-        }
+    entry = _like_runc(document, place, _CONTAINERD_ENTRY)
     present = entry.get("options")
     entry["options"] = (present if isinstance(present, dict) else {}) | options
     yield Edit(path=place.entry, value=entry, owned=True)
 
 
-def _containerd_removals(document: Mapping[str, Any], name: str, place: Place, _file: str) -> Iterator[Done]:
-    if look_up(document, place.default) == name:
-        yield _to_go(place.default, name)
+def _containerd_removals(document: Mapping[str, Any], name: str, place: Place, file: str) -> Iterator[Done]:
+    yield from _default_removal(document, name, place, file)
     former = (*place.default[:-1], "default_runtime")  # of containerd before 1.3: a table in place of a name
     program = _program(document, place.entry)
     if program and program == _program(document, former):
@@ -244,17 +254,9 @@ def _crio_place(_document: Mapping[str, Any], name: str, _file: str) -> Place:
 def _crio_edits(document: Mapping[str, Any], wanted: Wanted, place: Place) -> Iterator[Edit]:
     keys = {"runtime_path": wanted.program, "runtime_type": "oci"}
     if look_up(document, place.entry) is not None:
-        for key, value in keys.items():
-            yield Edit(path=(*place.entry, key), value=value)
-        return
-    runc = look_up(document, (*place.entry[:-1], "runc"))
-    entry = copy.deepcopy(dict(runc)) if isinstance(runc, Mapping) else {}
-    yield Edit(path=place.entry, value=entry | keys, owned=True)
-
-
-def _crio_removals(document: Mapping[str, Any], name: str, place: Place, _file: str) -> Iterator[Done]:
-    if look_up(document, place.default) == name:
-        yield _to_go(place.default, name)
+        yield from _set(place.entry, keys)
+    else:
+        yield Edit(path=place.entry, value=_like_runc(document, place, {}) | keys, owned=True)
 
 
 def _crio_warnings(_document: Mapping[str, Any], wanted: Wanted, file: str) -> Iterator[str]:
@@ -309,7 +311,7 @@ ENGINES = {
             check_name=_any_name,
             place=_crio_place,
             entry_edits=_crio_edits,
-            removals=_crio_removals,
+            removals=_default_removal,
             warnings=_crio_warnings,
         ),
     )

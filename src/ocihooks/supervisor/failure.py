@@ -3,7 +3,7 @@ Tells that a hook failed, where the engine shows errors.
 
 runc shows what a hook wrote to standard error, so there the hook's own words and one sentence behind them do. crun
 sends a hook's output to /dev/null and names nothing but the program, so the sentence goes where crun's own words go:
-to its standard error, and to the log that the engine gave it.
+to its standard error, and to the log that the engine gave it; in their place if the log lies in the bundle.
 
 Messages stay short: above about 4,000 bytes Podman shows a message of its own instead.
 """
@@ -25,6 +25,11 @@ STREAM_BYTES = 1000
 """How much of each of the hook's streams is handed on when it failed: the runtime puts all of it into its message."""
 
 WAIT_MS = 1000
+
+ENDS_CREATE = ("prestart", "createRuntime")
+"""The stages at which a hook that fails ends the runtime's call; at the others crun goes on."""
+
+_LOG_BYTES = 1 << 20
 _NULL = (1, 3)
 _PIDFD_GETFD = 438
 
@@ -38,7 +43,7 @@ def tell(task: "Task", outcome: "Outcome") -> None:
         line_end = b"\n" if said and not said.endswith(b"\n") else b""
         write(2, said + line_end + f"{sentence}\n".encode("utf-8", "backslashreplace"))
     elif task.on_failure == "fail":
-        _tell_in_the_runtimes_place(sentence + last_words(outcome.stderr))
+        _tell_in_the_runtimes_place(sentence + last_words(outcome.stderr), last=task.stage in ENDS_CREATE)
 
 
 def sentence_of(task: "Task", outcome: "Outcome") -> str:
@@ -56,8 +61,13 @@ def _is_null(descriptor: int) -> bool:
     return status.st_mode & 0o170000 == 0o020000 and status.st_rdev == posix.makedev(*_NULL)
 
 
-def _tell_in_the_runtimes_place(sentence: str) -> None:
-    """Write to the standard error of the runtime, our parent, and to the log on its command line."""
+def _tell_in_the_runtimes_place(sentence: str, *, last: bool) -> None:
+    """
+    Write to the standard error of the runtime, our parent, and to the log on its command line.
+
+    Args:
+        last: Whether the runtime is going to fail with words of its own, which say less.
+    """
     parent = posix.getppid()
     try:
         descriptor = _standard_error_of(parent)
@@ -66,13 +76,36 @@ def _tell_in_the_runtimes_place(sentence: str) -> None:
     posix.dup2(descriptor, 2)
     try:
         from ocihooks.wrapper.arguments import parse
-        from ocihooks.wrapper.report import report
+        from ocihooks.wrapper.report import log_path, report
 
         with open(f"/proc/{parent}/cmdline", "rb") as stream:
             words = [word.decode("utf-8", "surrogateescape") for word in stream.read().split(b"\0")[1:-1]]
-        report(sentence.removeprefix("ocihooks: "), parse(words, "crun"), "ocihooks")
+        call = parse(words, "crun")
+        log = log_path(call) or ""
+        if last and log.rpartition("/")[0] == call.bundle:
+            _take_over(log)
+        report(sentence.removeprefix("ocihooks: "), call, "ocihooks")
     except Exception:  # noqa: BLE001  (a package that is not whole: the sentence alone)
         write(2, f"{sentence}\n".encode("utf-8", "backslashreplace"))
+
+
+def _take_over(log: str) -> None:
+    """
+    Put a copy in the place of *log*; the runtime goes on writing to the file that it has open, which nobody reads.
+
+    Docker and containerd believe the last message. Only for a log in the bundle, which is this container's alone.
+    """
+    from ocihooks.errors import OCIHooksError
+    from ocihooks.replace import replace_file, signature
+
+    try:
+        status = posix.lstat(log)
+        if status.st_mode & 0o170000 != 0o100000 or status.st_size > _LOG_BYTES:
+            return
+        with open(log, "rb") as stream:
+            replace_file(log, stream.read(_LOG_BYTES), expected=signature(status), durable=False)
+    except (OSError, OCIHooksError):  # then both messages are there
+        pass
 
 
 def _standard_error_of(process: int) -> int:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from ocihooks.testing.engines.client import Client, program_version
 from ocihooks.testing.engines.engine import Engine, write_file
 from ocihooks.testing.engines.host import Finished, PrivateHost, find_program
 from ocihooks.testing.engines.podman import CONTAINERS, containers_text, write_configuration
 
 
-class Buildah(Engine):
+class Buildah(Client, Engine):
     """
     Buildah with ``--isolation=oci``.
 
@@ -31,15 +30,11 @@ class Buildah(Engine):
     def __init__(self, host: PrivateHost, image: Path) -> None:
         self.host = host
         self.containers_conf = host.etc / "containers/containers.conf"
-        self._buildah = find_program("buildah", "buildah")
+        self.client = find_program("buildah", "buildah")
         self.version = buildah_version()
         self._image = f"oci-archive:{image}"
         self._options: tuple[str, ...] = ()
         write_configuration(host)
-
-    def call(self, *words: str, **options: Any) -> Finished:
-        """Run buildah."""
-        return self.host.run(self._buildah, *words, **options)
 
     def use(self, program: str | os.PathLike[str], *, default: bool = False) -> None:
         self._options = () if default else ("--runtime", os.fspath(program))
@@ -55,10 +50,10 @@ class Buildah(Engine):
         if detach:
             raise self._lacks("containers that run on")
         name = container or self.new_name()
-        self.host.check(self._buildah, "from", "--quiet", "--name", name, self._image)
+        self.host.check(self.client, "from", "--quiet", "--name", name, self._image)
         try:
             for key, value in (annotations or {}).items():
-                self.host.check(self._buildah, "config", "--annotation", f"{key}={value}", name)
+                self.host.check(self.client, "config", "--annotation", f"{key}={value}", name)
             words = ["--isolation=oci", "--network=none", *self._options]
             return self.call("run", *words, name, "--", *command)
         finally:
@@ -71,10 +66,7 @@ class Buildah(Engine):
         write_file(self.containers_conf, CONTAINERS)
 
     def clean(self) -> None:
-        self.host.check(self._buildah, "rm", "--all")
-
-    def leftovers(self) -> tuple[str, ...]:
-        return tuple(" ".join(process.argv) for process in self.host.processes())
+        self.host.check(self.client, "rm", "--all")
 
     def close(self) -> None:
         self.clean()
@@ -87,6 +79,4 @@ def buildah_version() -> str:
     Raises:
         UnavailableError: It is not installed.
     """
-    program = find_program("buildah", "buildah")
-    answer = subprocess.run([program, "--version"], check=True, capture_output=True, text=True, timeout=60)
-    return answer.stdout.split()[2]
+    return program_version("buildah", "buildah")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from ocihooks.testing.engines.client import Service, program_version
 from ocihooks.testing.engines.engine import IMAGE, RUNTIME_NAME, Engine, write_file
 from ocihooks.testing.engines.host import Finished, PrivateHost, find_program
 
@@ -21,9 +19,9 @@ NAMESPACES = ("default", "k8s.io")
 _STATUS = {"RUNNING": "running", "PAUSED": "paused", "STOPPED": "stopped"}
 
 
-class Containerd:
+class Containerd(Service):
     """
-    A private containerd.
+    A private containerd; containers run on while it is stopped.
 
     Args:
         host: Where it runs; ``close`` ends that, too.
@@ -37,46 +35,25 @@ class Containerd:
         UnavailableError: containerd is not installed.
     """
 
+    daemons = ("containerd",)
+
     def __init__(self, host: PrivateHost, image: Path) -> None:
         self.host = host
         self.config = host.etc / "containerd/config.toml"
         self.socket = host.root / "run/containerd/containerd.sock"
-        self._containerd = find_program("containerd", "containerd")
-        self._ctr = find_program("ctr", "containerd")
+        self.server = find_program("containerd", "containerd")
+        self.client = find_program("ctr", "containerd")
         self.version = containerd_version()
         write_file(self.config, config_text())
         self.start()
         for namespace in NAMESPACES:
-            self.host.check(self._ctr, "--namespace", namespace, "image", "import", str(image))
-
-    def start(self) -> None:
-        """Start containerd, and wait until it answers."""
-        self.daemon = self.host.start(self._containerd)
-        self.daemon.wait_until(lambda: self.call("version").status == 0)
-
-    def stop(self) -> None:
-        """End containerd; containers run on."""
-        self.daemon.end(signal.SIGTERM)
-
-    def crash(self) -> None:
-        """Kill containerd with SIGKILL, and start it again."""
-        self.daemon.end(signal.SIGKILL)
-        self.start()
+            self.host.check(self.client, "--namespace", namespace, "image", "import", str(image))
 
     def configure(self, text: str) -> None:
         """Write *text* as config.toml, and have containerd read it, which it does only when it starts."""
         if write_file(self.config, text):
             self.stop()
             self.start()
-
-    def call(self, *words: str, **options: Any) -> Finished:
-        """Run ctr."""
-        return self.host.run(self._ctr, *words, **options)
-
-    def close(self) -> None:
-        """End containerd and all that it left."""
-        self.stop()
-        self.host.close()
 
 
 class Ctr(Engine):
@@ -144,8 +121,7 @@ class Ctr(Engine):
         self.containerd.crash()
 
     def leftovers(self) -> tuple[str, ...]:
-        processes = self.containerd.host.processes()
-        return tuple(" ".join(process.argv) for process in processes if process.name != "containerd")
+        return self.containerd.leftovers()
 
     def close(self) -> None:
         self.clean()
@@ -192,6 +168,4 @@ def containerd_version() -> str:
     Raises:
         UnavailableError: It is not installed.
     """
-    program = find_program("containerd", "containerd")
-    answer = subprocess.run([program, "--version"], check=True, capture_output=True, text=True, timeout=60)
-    return answer.stdout.split()[2]
+    return program_version("containerd", "containerd")

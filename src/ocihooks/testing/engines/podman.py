@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ocihooks.testing.engines.engine import IMAGE, RUNTIME_NAME, Engine, write_file
+from ocihooks.testing.engines.client import DockerCommands, program_version
+from ocihooks.testing.engines.engine import RUNTIME_NAME, write_file
 from ocihooks.testing.engines.host import Finished, PrivateHost, find_program
 
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
@@ -28,10 +28,8 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
 
-_STATUS = {"exited": "stopped", "created": "stopped", "configured": "stopped"}
 
-
-class Podman(Engine):
+class Podman(DockerCommands):
     """
     Podman, which is given its runtime by path.
 
@@ -45,68 +43,22 @@ class Podman(Engine):
 
     name = "podman by path"
     product = "podman"
+    removal = ("rm", "--force", "--time=0")
 
     def __init__(self, host: PrivateHost, image: Path) -> None:
         self.host = host
         self.containers_conf = host.etc / "containers/containers.conf"
-        self._podman = find_program("podman", "podman")
+        self.client = find_program("podman", "podman")
         self.version = podman_version()
-        self._options: tuple[str, ...] = ()
         write_configuration(host)
-        self.host.check(self._podman, "load", "--quiet", "--input", str(image))
-
-    def call(self, *words: str, **options: Any) -> Finished:
-        """Run podman."""
-        return self.host.run(self._podman, *words, **options)
+        self.host.check(self.client, "load", "--quiet", "--input", str(image))
 
     def use(self, program: str | os.PathLike[str], *, default: bool = False) -> None:
-        self._options = () if default else (f"--runtime={os.fspath(program)}",)
+        self.global_options = () if default else (f"--runtime={os.fspath(program)}",)
         write_file(self.containers_conf, containers_text(program if default else None, default=default))
-
-    def run(
-        self,
-        *command: str,
-        container: str | None = None,
-        annotations: Mapping[str, str] | None = None,
-        detach: bool = False,
-    ) -> Finished:
-        options = [f"--annotation={key}={value}" for key, value in (annotations or {}).items()]
-        name = f"--name={container or self.new_name()}"
-        words = ["--detach" if detach else "--rm", name, "--network=none", *options]
-        return self.call(*self._options, "run", *words, IMAGE, *command)
-
-    def exec(self, container: str, *command: str) -> Finished:
-        return self.call("exec", container, *command)
-
-    def pause(self, container: str) -> Finished:
-        return self.call("pause", container)
-
-    def resume(self, container: str) -> Finished:
-        return self.call("unpause", container)
-
-    def kill(self, container: str) -> Finished:
-        return self.call("kill", container)
-
-    def restart(self, container: str) -> Finished:
-        return self.call("restart", "--time=0", container)
-
-    def status(self, container: str) -> str:
-        found = self.call("inspect", "--format={{.State.Status}}", container)
-        word = found.stdout.strip() if found.status == 0 else "none"
-        return _STATUS.get(word, word)
-
-    def remove(self, container: str) -> Finished:
-        return self.call("rm", "--force", "--time=0", container)
 
     def reset(self) -> None:
         write_file(self.containers_conf, CONTAINERS)
-
-    def clean(self) -> None:
-        if self.call("ps", "--all", "--quiet").stdout.split():
-            self.host.check(self._podman, "rm", "--force", "--time=0", "--all")
-
-    def leftovers(self) -> tuple[str, ...]:
-        return tuple(" ".join(process.argv) for process in self.host.processes())
 
     def close(self) -> None:
         self.clean()
@@ -118,7 +70,7 @@ class PodmanByName(Podman):
     name = "podman by name"
 
     def use(self, program: str | os.PathLike[str], *, default: bool = False) -> None:
-        self._options = () if default else (f"--runtime={RUNTIME_NAME}",)
+        self.global_options = () if default else (f"--runtime={RUNTIME_NAME}",)
         write_file(self.containers_conf, containers_text(program, default=default))
 
 
@@ -166,6 +118,4 @@ def podman_version() -> str:
     Raises:
         UnavailableError: It is not installed.
     """
-    program = find_program("podman", "podman")
-    answer = subprocess.run([program, "--version"], check=True, capture_output=True, text=True, timeout=60)
-    return answer.stdout.split()[-1]
+    return program_version("podman", "podman")
