@@ -58,6 +58,8 @@ SLOW = {
     ("container_hooks_ctk", "environment"),
     ("container_hooks_ctk", "installed"),
     ("container_hooks_runtime", "archive"),
+    ("container_hooks_runtime", "environment"),
+    ("oci_add_hooks", "installed"),
 }
 FORMS = [
     pytest.param(
