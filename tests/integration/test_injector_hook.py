@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import ocihooks
 from ocihooks.install.install import Request, install
 from ocihooks.testing.bundles import make_rootfs
 from ocihooks.testing.runtimes import PrivateRuntime
@@ -131,8 +132,7 @@ def test_own_faults_are_told(bundle: Path) -> None:
         "def broken(*words): raise ValueError('odd')\n"
         "hook.read_container = broken; hook.main()"
     )
-    source = str(Path(__file__).parents[2] / "src")
-    done = run(Path(source), bundle, os.path.realpath("/proc/self/exe"), "-ISc", code)
+    done = run(Path(ocihooks.__file__).parents[1], bundle, os.path.realpath("/proc/self/exe"), "-ISc", code)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{NAME}: failed, which is a fault in this program: ValueError: odd\n"
 

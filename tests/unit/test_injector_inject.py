@@ -1,57 +1,39 @@
-"""Putting files into the root of a container: all or nothing, and nothing anywhere else."""
+"""Putting into a container what injector files say: what is checked, what is told, and who may do what."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+import signal
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.unit.injecting import Told, everything, injector_file, leftovers, no_such_call, put
 
 from ocihooks.errors import DocumentError
-from ocihooks.injector import changes, kernel
-from ocihooks.injector.changes import PREFIX, Changes, copy
+from ocihooks.injector import changes, kernel, worker
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.files import InjectorFile, inside, parse_injector_file, read_injector_files
-from ocihooks.injector.inject import _HINTS, Item, check_source, inject, items_of
+from ocihooks.injector.inject import HINTS
+from ocihooks.injector.items import items_for, open_source
 from ocihooks.injector.rootfs import Root
-
-LISTS = ("devices", "directories", "binaries", "libraries", "miscellaneous")
-
-
-def injector_file(**paths: list[str]) -> InjectorFile:
-    """An injector file with *paths*."""
-    return InjectorFile("f.json", "X", {name: tuple(paths.get(name, ())) for name in LISTS})
+from ocihooks.injector.target import Target, devices_of, is_undone, mounts_of, owner_of
+from ocihooks.injector.worker import GoneError, Line, Worker
 
 
-def in_child(work: Callable[[], None]) -> str:
-    """What *work* raises in a process of its own, since Landlock is for good; "" if nothing."""
-    readable, writable = os.pipe()
-    child = os.fork()
-    if not child:
-        text = "died"
-        try:
-            work()
-            text = ""
-        except BaseException as error:  # noqa: BLE001
-            text = f"{error}|{getattr(error, 'hint', '')}"
-        finally:
-            os.write(writable, text.encode())
-            os._exit(0)
-    os.close(writable)
-    with os.fdopen(readable, "rb") as stream:
-        text = stream.read().decode()
-    os.waitpid(child, 0)
-    return text
+class Printed(Told):
+    """What is told by the child, too, on standard error."""
 
-
-def ignore(level: str, text: str) -> None:
-    """Take what is told."""
+    def tell(self, level: str, text: str) -> None:
+        """Write a sentence."""
+        os.write(2, f"{level}: {text}\n".encode())
 
 
 @pytest.fixture
@@ -61,346 +43,363 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def everything(top: Path) -> dict[str, tuple[int, int, str]]:
-    """Every path below *top* with inode, mode and content."""
-    found = {}
-    for path in sorted(top.rglob("*")):
-        status = path.lstat()
-        text = os.readlink(path) if path.is_symlink() else path.read_text() if path.is_file() else ""
-        found[str(path.relative_to(top))] = (status.st_ino, status.st_mode, text)
-    return found
+@pytest.fixture
+def tool(tmp_path: Path) -> Path:
+    """A file of the host."""
+    (tmp_path / "tool").write_text("tool")
+    return tmp_path / "tool"
 
 
-def test_all_or_nothing(root: Path, tmp_path: Path) -> None:
-    """When the last file can't be put in, nothing of the others is there, and what was replaced is back."""
-    source = tmp_path / "tool"
-    source.write_text("new")
-    old = root / str(source)[1:]
-    old.parent.mkdir(parents=True)
-    old.write_text("old")
-    before = everything(root)
-
-    def attempt() -> None:
-        with Root(str(root)) as opened, Changes(opened) as made, source.open("rb") as stream:
-            made.make_directory("/new/deep")
-            made.add_file(str(source), stream.fileno(), 0o755)
-            made.add_file("/new/deep/tool", stream.fileno(), 0o755)
-            made.put_in_place()
-            made.add_file("/later", stream.fileno(), 0o755)
-            assert old.read_text() == "new"
-            made.add_file("/none/tool", stream.fileno(), 0o755)
-
-    with pytest.raises(FileNotFoundError):
-        attempt()
-    assert everything(root) == before
+def has_landlock(version: int) -> bool:
+    """Whether the kernel's Landlock is of that version at least."""
+    code = "import ctypes; print(ctypes.CDLL(None).syscall(444, None, 0, 1))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return int(found) >= version
 
 
-def test_failure_while_renaming(root: Path, tmp_path: Path) -> None:
-    """When a place can't be taken after all, the file that keeps its former content stays whole."""
-    (root / "a").write_text("old")
-
-    def attempt() -> None:
-        with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
-            made.add_file("/a", stream.fileno(), 0o644)
-            made.add_file("/b", stream.fileno(), 0o644)
-            (root / "b").mkdir()
-            made.put_in_place()
-
-    with pytest.raises(PermissionError):
-        attempt()
-    assert (root / "a").read_text() == "old"
-    assert sorted(os.listdir(root)) == ["a", "b"]
+def test_files(root: Path, tool: Path) -> None:
+    """Directories, programs, pairs and modes arrive, and nothing is told but each copy."""
+    file = injector_file(
+        directories=["/opt", {"destination": "/opt/secret", "mode": "0700"}],
+        binaries=[f"{tool}:/opt/other"],
+        miscellaneous=[{"source": str(tool), "destination": "/opt/secret/t", "mode": "0600"}],
+    )
+    assert {level for level, _ in put(root, file)} <= {"debug"}
+    modes = {path: stat.S_IMODE((root / path).stat().st_mode) for path in ("opt/secret", "opt/other", "opt/secret/t")}
+    assert modes == {"opt/secret": 0o700, "opt/other": 0o644, "opt/secret/t": 0o600}
+    assert ((root / "opt/other").read_text(), leftovers(root)) == ("tool", [])
 
 
-def test_former_file_that_can_not_be_replaced(root: Path) -> None:
-    """A second name of a file that was not replaced goes again."""
-    (root / "a").write_text("old")
-
-    def attempt() -> None:
-        with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
-            made.add_file("/a", stream.fileno(), 0o644)
-            for name in os.listdir(root):
-                if name.startswith(PREFIX):
-                    (root / name).unlink()
-            made.put_in_place()
-
-    with pytest.raises(FileNotFoundError):
-        attempt()
-    assert os.listdir(root) == ["a"]
-
-
-def test_nothing_is_left_over(root: Path, tmp_path: Path) -> None:
-    """When all is well, no other name is there; other names of a replaced file keep their content."""
-    (root / "a").write_text("old")
-    os.link(root / "a", root / "other")
-    with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
-        made.add_file("/a", stream.fileno(), 0o4711)
-        made.put_in_place()
-    assert sorted(os.listdir(root)) == ["a", "other"]
-    assert ((root / "a").stat().st_mode & 0o7777, (root / "other").read_text()) == (0o4711, "old")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize(
+    ("owner", "members", "mode"),
+    [
+        pytest.param((0, 0), {}, 0o6755, id="root"),
+        pytest.param((33, 0), {}, 0o2755, id="other-user"),
+        pytest.param((0, 33), {}, 0o4755, id="other-group"),
+        pytest.param((33, 33), {"mode": "6755"}, 0o6755, id="asked-for"),
+    ],
+)
+def test_rights_of_others(owner: tuple[int, int], members: dict[str, str], mode: int, root: Path, tool: Path) -> None:
+    """A program that runs with the rights of its owner or group is not made one that runs with those of root."""
+    os.chown(tool, *owner)
+    tool.chmod(0o6755)
+    put(root, injector_file(binaries=[{"source": str(tool), "destination": "/tool", **members}]))
+    assert stat.S_IMODE((root / "tool").stat().st_mode) == mode
 
 
-def test_a_directory_is_in_the_place(root: Path) -> None:
-    """A file does not take the place of a directory."""
-    (root / "a").mkdir()
-    with Root(str(root)) as opened, pytest.raises(IsADirectoryError), Changes(opened) as made:
-        made.add_file("/a", 0, 0o755)
-
-
-def test_copy_without_sharing(tmp_path: Path) -> None:
-    """Files of the kernel's own, which can't be shared, are copied as well."""
-    with Path("/proc/self/status").open("rb") as source, (tmp_path / "t").open("wb") as target:
-        copy(source.fileno(), target.fileno())
-    assert "Name:" in (tmp_path / "t").read_text()
-
-
-def test_copy_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source that grows beyond the limit while it is copied is refused."""
-    monkeypatch.setattr(changes, "MOST_BYTES", 10)
-    (tmp_path / "s").write_bytes(b"x" * 11)
-    source, target = (tmp_path / "s").open("rb"), (tmp_path / "t").open("wb")
-    with source, target, pytest.raises(OSError, match="too large"):
-        copy(source.fileno(), target.fileno())
-
-
-def test_copy_to_a_full_place() -> None:
-    """A full file system is told."""
-    with Path(__file__).open("rb") as source, Path("/dev/full").open("wb", buffering=0) as target:  # noqa: SIM117
-        with pytest.raises(OSError, match="No space"):
-            copy(source.fileno(), target.fileno())
+def attempt_everything(line: Line, is_confined: bool, outside: Path) -> None:
+    """Try what a worker must not be able to, and tell what could be done."""
+    attempts: dict[str, Callable[[], object]] = {
+        "write": lambda: (outside / "file").write_text("y"),
+        "make": (outside / "new").touch,
+        "truncate": lambda: os.truncate(outside / "file", 0),
+        "rename": lambda: (outside / "file").rename(outside / "moved") if outside.name != "root" else None,
+        "link": lambda: (outside / "link").symlink_to("x"),
+        "directory": (outside / "d").mkdir,
+        "node": lambda: os.mknod(outside / "n", 0o010600),
+        "remove": (outside / "file").unlink,
+    }
+    done = [] if is_confined else ["not confined"]
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+            done.append(name)
+        except PermissionError:
+            continue
+    line.tell(("done", tuple(done)))
 
 
 def test_landlock(root: Path, tmp_path: Path) -> None:
-    """After an injection this process can change nothing outside of the root, whatever it tries."""
-    source = tmp_path / "tool"
-    source.write_text("x")
-
-    def work() -> None:
-        inject(str(root), [injector_file(directories=[str(tmp_path)], binaries=[str(source)])], ignore)
-        (root / "own").write_text("x")
-        for attempt in (source.write_text, (tmp_path / "new").write_text):
-            with pytest.raises(PermissionError):
-                attempt("y")
-        with pytest.raises(PermissionError):
-            source.unlink()
-
-    version = subprocess.run(
-        [sys.executable, "-c", "import ctypes; print(ctypes.CDLL(None).syscall(444, None, 0, 1))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    if int(version.stdout) < 3:
+    """The child can change files beneath the root and nowhere else, whatever it tries; its parent can."""
+    if not has_landlock(3):
         pytest.skip("the kernel has no Landlock that keeps from truncating")
-    assert in_child(work) == ""
-    assert (root / str(source)[1:]).read_text() == "x"
+    (tmp_path / "file").write_text("x")
+    found = {}
+    for place in (tmp_path, root):
+        (place / "file").write_text("x")
+        with Root(str(root)) as opened:
+            child = Worker((opened.fd,), lambda line, is_confined: attempt_everything(line, is_confined, place))  # noqa: B023
+            found[place] = child.hear()
+            child.hear()
+            child.close()
+    assert found[tmp_path] == ()
+    assert set(found[root]) >= {"write", "make", "truncate", "link", "directory", "node", "remove"}
+    assert (tmp_path / "file").read_text() == "x"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP], ids=["no-call", "switched-off"])
-def test_without_landlock(root: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_without_landlock(root: Path, capfd: pytest.CaptureFixture[str], code: int) -> None:
     """Where the kernel has no Landlock it is told once, and the files are put in."""
+    with pytest.MonkeyPatch.context() as patch:
 
-    def missing(number: int, *arguments: object) -> int:
-        raise OSError(code, os.strerror(code))
+        def missing(number: int, *arguments: object) -> int:
+            raise OSError(code, os.strerror(code))
 
-    told: list[str] = []
-    monkeypatch.setattr(kernel, "_call", missing)
-    monkeypatch.setattr("ocihooks.injector.rootfs.openat2", missing_openat2)
-
-    def work() -> None:
-        inject(str(root), [injector_file(directories=["/a"])], lambda level, text: told.append(level))
-        assert told == ["warning", "debug"]
-
-    assert in_child(work) == ""
+        patch.setattr(kernel, "system_call", missing)
+        patch.setattr("ocihooks.injector.rootfs.openat2", no_such_call)
+        put(root, injector_file(directories=["/a", "/b"]), told=Printed())
+    levels = [line.partition(":")[0] for line in capfd.readouterr().err.splitlines()]
+    assert levels == ["warning", "debug", "debug"]
     assert (root / "a").is_dir()
 
 
-def missing_openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
-    """What an old kernel answers."""
-    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-
-def hostile(root: Path, kind: str) -> None:
-    """Put something of *kind* where /opt/t is to be, or on the way there."""
-    opt, place, canary = root / "opt", root / "opt/t", str(root.parent / "canary")
-    if not kind.startswith("opt-"):
-        opt.mkdir()
-    if kind in LINKS:
-        (opt if kind.startswith("opt-") else place).symlink_to(LINKS[kind].replace("CANARY", canary))
-    if kind == "link-chain":
-        (opt / "u").symlink_to("../../../canary/secret")
-    others: dict[str, Callable[[], object]] = {
-        "opt-fifo": lambda: os.mkfifo(opt),
-        "opt-file": lambda: opt.write_text("x"),
-        "fifo": lambda: os.mkfifo(place),
-        "device": lambda: os.mknod(place, 0o020666, os.makedev(1, 3)),
-        "hard-link-to-host": lambda: os.link(f"{canary}/secret", place),
-        "directory": place.mkdir,
-    }
-    others.get(kind, lambda: None)()
-
-
-LINKS = {
-    "opt-link-to-host": "CANARY",
-    "opt-link-up": "../canary",
-    "opt-loop": "opt",
-    "opt-magic-link": "/proc/self/root",
-    "link-to-host-file": "CANARY/secret",
-    "link-up": "../../canary/secret",
-    "link-to-host-directory": "CANARY",
-    "link-chain": "u",
-    "proc-link": "/proc/self/fd/0",
-    "dots-link": "..",
-}
-HOSTILE = (*LINKS, "opt-fifo", "opt-file", "fifo", "device", "hard-link-to-host", "directory")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes")
-@pytest.mark.parametrize("landlock", [True, False], ids=["landlock", "alone"])
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_trees(kind: str, landlock: bool, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the tree holds, nothing beside the root changes, and nobody waits; with and without Landlock."""
-    canary = root.parent / "canary"
-    canary.mkdir()
-    (canary / "secret").write_text("secret")
-    hostile(root, kind)
-    before, started = everything(canary), time.monotonic()
-    source = root.parent / "t"
-    source.write_text("new")
-    if not landlock:
-        monkeypatch.setattr("ocihooks.injector.inject.allow_writes_beneath", lambda fd: True)
-
-    def work() -> None:
-        monkeypatch.setattr("ocihooks.injector.inject.inside", lambda path: "/opt/t" if path == str(source) else path)
-        inject(str(root), [injector_file(directories=["/opt/new"], binaries=[str(source)])], ignore)
-
-    said = in_child(work)
-    assert said == "" or "can't be put into the container" in said
-    assert everything(canary) == before
-    assert time.monotonic() - started < 5
-    assert [name for name in map(str, root.rglob("*")) if PREFIX in name] == []
-
-
-EXCHANGE = """
-import ctypes, os, sys
-libc, root, count = ctypes.CDLL(None), sys.argv[1].encode(), 0
-while os.getppid() == int(sys.argv[2]):
-    for _ in range(100):
-        libc.renameat2(-100, root + b"/opt", -100, root + b"/evil", 2)
-        count += 1
-    os.pwrite(1, b"%d\\n" % count, 0)
-"""
-
-
-def naive(root: Path, source: Path) -> None:
-    """What the careful would not do: check the path, then use it."""
-    target = root / "opt/t"
-    if os.path.realpath(target.parent).startswith(str(root)):
-        target.write_bytes(source.read_bytes())
-
-
-def careful(root: Path, source: Path) -> None:
-    """What the product does, but for Landlock, which would hide its mistakes."""
-    with Root(str(root)) as opened, Changes(opened) as made, source.open("rb") as stream:
-        made.make_directory("/opt/d")
-        made.add_file("/opt/t", stream.fileno(), 0o755)
-        made.put_in_place()
-
-
-def escapes(root: Path, act: Callable[[Path, Path], None], limit_s: float, enough: int) -> tuple[int, int, int]:
-    """How often *act* wrote into the canary while somebody exchanged directory and link; its runs, and exchanges."""
-    canary = root.parent / "canary"
-    canary.mkdir(exist_ok=True)
-    (root / "opt").mkdir()
-    (root / "evil").symlink_to(canary)
-    source = root.parent / "t"
-    source.write_text("new")
-    found = runs = 0
-    with (root.parent / "count").open("w+") as count:
-        words = [sys.executable, "-c", EXCHANGE, str(root), str(os.getpid())]
-        attacker = subprocess.Popen(words, stdout=count)
-        try:
-            end = time.monotonic() + limit_s
-            while time.monotonic() < end and found < enough:
-                runs += 1
-                try:
-                    act(root, source)
-                except OSError:
-                    pass
-                for path in canary.iterdir():
-                    found += 1
-                    path.rmdir() if path.is_dir() else path.unlink()
-        finally:
-            attacker.kill()
-            attacker.wait()
-        count.seek(0)
-        return found, runs, int((count.read().split() or ["0"])[0])
-
-
-@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)], ids=["short", "full"])
-def test_races(root: Path, seconds: int) -> None:
-    """While directory and link are exchanged all the time, nothing is written where the link leads."""
-    found, runs, exchanges = escapes(root, careful, seconds, 1)
-    assert (found, runs > 100, exchanges > 1000) == (0, True, True), (found, runs, exchanges)
-
-
-def test_races_without_openat2(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same where the kernel can't resolve inside a root."""
-    monkeypatch.setattr("ocihooks.injector.rootfs.openat2", missing_openat2)
-    found, runs, exchanges = escapes(root, careful, 2, 1)
-    assert (found, runs > 50, exchanges > 1000) == (0, True, True), (found, runs, exchanges)
-
-
-def test_races_notice_the_naive(root: Path) -> None:
-    """The same attack gets a check by name to write outside."""
-    found, _, _ = escapes(root, naive, 20, 1)
-    assert found
-
-
-REFUSED = {
-    "device": (injector_file(devices=["/dev/fuse"]), "/devices/0: a hook can't give devices"),
-    "above": (injector_file(directories=["/a", "/../../up"]), "/directories/1: .* leads above the root"),
-    "missing": (injector_file(binaries=["/none/x"]), "/binaries/0: .* can't be copied: it does not exist"),
-    "directory": (injector_file(miscellaneous=["/etc"]), "/miscellaneous/0: .* it is not a regular file"),
-    "device-node": (injector_file(libraries=["/dev/null"]), "/libraries/0: .* it is not a regular file"),
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "above": ({"directories": ["/a", "/../../up"]}, "/directories/1: .* leads above the root"),
+    "missing": ({"binaries": ["/none/x"]}, "/binaries/0: .* can't be copied: it does not exist"),
+    "directory": ({"miscellaneous": ["/etc"]}, "/miscellaneous/0: .* it is not a regular file"),
+    "device-node": ({"libraries": ["/dev/null"]}, "/libraries/0: .* it is not a regular file"),
+    "copied-directory": ({"directories": ["/etc:/opt/etc"]}, "/directories/0: a hook can't copy the directory"),
+    "mount-only": ({"way": "mount", "binaries": ["/etc/passwd"]}, '/binaries/0: .* is to be given by "way": "mount"'),
+    "device-elsewhere": ({"devices": ["/dev/null:/opt/null"]}, "/devices/0: .* devices go below /dev only"),
+    "device-missing": ({"devices": ["/dev/none/*"]}, "/devices/0: .* no device of the host matches it"),
+    "variable": ({"env": ["A=1"]}, '/env/0: a hook can\'t give the variable "A"'),
+    "device": ({"devices": ["/dev/null"]}, "/devices/0: a hook can't give the device .* no process of the container"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str, root: Path) -> None:
     """What can't be done is refused, with the place in the file, before anything is written."""
-    file, message = REFUSED[name]
+    members, message = REFUSED[name]
     with pytest.raises(NotInjectedError) as caught:
-        inject(str(root), [injector_file(directories=["/first"]), file], ignore)
+        put(root, injector_file(directories=["/first"]), injector_file(**members))
     assert re.search(message, str(caught.value))
     assert caught.value.hint
     assert os.listdir(root) == []
 
 
+@pytest.mark.parametrize("name", sorted(set(REFUSED) - {"device"}))
+def test_optional(name: str, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What is optional and can't be given is left out, and told; the rest arrives."""
+    members, _ = REFUSED[name]
+    put(root, injector_file(directories=["/first"]), injector_file(optional=True, **members), told=Printed())
+    assert "info: left out, since it is optional: f.json: " in capfd.readouterr().err
+    assert (root / "first").is_dir()
+
+
+def test_optional_in_the_root(root: Path, tool: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """An optional file for which there is no directory is left out, and the others arrive."""
+    entry = {"source": str(tool), "destination": "/none/t", "optional": True}
+    put(root, injector_file(binaries=[entry, f"{tool}:/t"]), told=Printed())
+    assert "info: left out, since it is optional: f.json: /binaries/0: " in capfd.readouterr().err
+    assert os.listdir(root) == ["t"]
+
+
 def test_no_root(tmp_path: Path) -> None:
     """A root that is not there is told by its path."""
     with pytest.raises(NotInjectedError, match="can't be opened: it does not exist"):
-        inject(f"{tmp_path}/none", [injector_file(directories=["/a"])], ignore)
+        put(tmp_path / "none", injector_file(directories=["/a"]))
 
 
 def test_nothing_to_do() -> None:
     """Without anything to put in, the root is not even opened."""
-    inject("/none", [injector_file()], ignore)
+    put(Path("/none"), injector_file())
 
 
-def test_large_source(tmp_path: Path) -> None:
+VOLUMES = {
+    "in-it": ("/data", "/data/sub/t"),
+    "itself": ("/data/t", "/data/t"),
+    "by-a-link-of-the-image": ("/data", "/link/t"),
+    "mounted-on-a-link": ("/link", "/data/t"),
+    "dots": ("/data/../data", "/x/../data/t"),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volumes(name: str, root: Path, tool: Path) -> None:
+    """A file that a mount of the container would hide is refused, by whatever path it goes there."""
+    mount, place = VOLUMES[name]
+    (root / "data/sub").mkdir(parents=True)
+    (root / "link").symlink_to("data")
+    before = everything(root)
+    mounts = mounts_of({"mounts": [{"destination": mount, "source": "/srv", "type": "bind"}]})
+    with pytest.raises(NotInjectedError, match="hides it") as caught:
+        put(root, injector_file(directories=["/first"], binaries=[f"{tool}:{place}"]), mounts=mounts)
+    assert "choose another path" in (caught.value.hint or "")
+    assert everything(root) == before
+
+
+def test_directory_in_a_volume(root: Path) -> None:
+    """The same holds for directories that a link leads there, which are removed again, and for optional files."""
+    (root / "data").mkdir()
+    (root / "link").symlink_to("data")
+    mounts = mounts_of({"mounts": [{"destination": "/data"}, {"destination": "/none"}, {"destination": 5}, "odd"]})
+    with pytest.raises(NotInjectedError, match='its mount at "/data" hides it'):
+        put(root, injector_file(directories=["/link/new"]), mounts=mounts)
+    assert os.listdir(root / "data") == []
+
+
+def test_optional_file_in_a_volume(root: Path, tool: Path) -> None:
+    """An optional file that a volume would hide is left out."""
+    (root / "data").mkdir()
+    (root / "link").symlink_to("data")
+    file = injector_file(directories=["/opt", "/link/new"], binaries=[f"{tool}:/link/t"], optional=True)
+    put(root, file, mounts={"/data": ("/srv", "bind")}, told=Printed())
+    assert (os.listdir(root / "data"), (root / "opt").is_dir()) == ([], True)
+
+
+def test_present(root: Path, tool: Path) -> None:
+    """What the configuration gives already is not done again by the hook."""
+    config = {
+        "mounts": [{"destination": "/opt/tool", "source": str(tool)}, {"destination": "/dev", "type": "tmpfs"}],
+        "linux": {"devices": [{"path": "/dev/null2"}, {"path": 5}, "odd"]},
+    }
+    file = injector_file(
+        way="mount", env=["A=1"], directories=["/opt"], binaries=[f"{tool}:/opt/tool"], devices=["/dev/null:/dev/null2"]
+    )
+    put(root, file, mounts=mounts_of(config), devices=devices_of(config), environment=frozenset(["A=1"]))
+    assert os.listdir(root) == []
+
+
+CONFIGS: dict[str, tuple[Any, Any]] = {
+    "none": ({}, None),
+    "odd": ({"linux": {"uidMappings": [{"containerID": "x"}, 5]}}, None),
+    "elsewhere": ({"linux": {"uidMappings": [{"containerID": 5, "hostID": 7, "size": 9}]}}, None),
+    "mapped": (
+        {
+            "linux": {
+                "uidMappings": [{"containerID": 1, "hostID": 2, "size": 9}, {"hostID": 100000, "size": 65536}],
+                "gidMappings": [{"containerID": 0, "hostID": 200000, "size": 1}],
+            }
+        },
+        (100000, 200000),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_owner(name: str) -> None:
+    """Files belong to the user on the host that is root in the container."""
+    config, owner = CONFIGS[name]
+    assert owner_of(config) == owner
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_owner_in_the_root(root: Path, tool: Path) -> None:
+    """What is put into a container with a user namespace belongs to its root user."""
+    put(root, injector_file(directories=["/opt"], binaries=[f"{tool}:/opt/t"]), owner=(100000, 200000))
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in root.rglob("*")} == {(100000, 200000)}
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        pytest.param({"path": "/usr/bin/env"}, True, id="path"),
+        pytest.param({"path": "/x/supervise", "args": ["s", "--", "/usr/bin/env"]}, True, id="supervised"),
+        pytest.param({"path": "/proc/self/root/usr/bin/env"}, True, id="other-name"),
+        pytest.param({"path": "/usr/bin/id", "args": "odd"}, False, id="another"),
+        pytest.param({"path": 5}, False, id="odd"),
+        pytest.param({"path": "/\0"}, False, id="nul"),
+    ],
+)
+def test_is_undone(entry: dict[str, Any], found: bool) -> None:
+    """A hook knows itself among the poststop hooks of the container."""
+    assert is_undone({"hooks": {"poststop": ["odd", entry]}}, "/usr/bin/env") is found
+    assert not is_undone({"hooks": {"poststart": [entry]}}, "/usr/bin/env")
+
+
+def test_large_source(root: Path, tmp_path: Path) -> None:
     """A file beyond the limit is refused by its size."""
     with (tmp_path / "large").open("wb") as stream:
         os.ftruncate(stream.fileno(), changes.MOST_BYTES + 1)
-    (item,) = items_of(injector_file(binaries=[str(tmp_path / "large")]))
-    assert isinstance(item, Item)
     with pytest.raises(NotInjectedError, match="larger than 2 GiB"):
-        check_source(item)
+        put(root, injector_file(binaries=[f"{tmp_path}/large:/l"]))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "gone"])
+def test_source_that_is_exchanged(kind: str, tool: Path) -> None:
+    """A source in whose place something else is when it is opened makes nobody wait, and is refused."""
+    (item,) = items_for([injector_file(binaries=[str(tool)])], Target("/"), Told().tell)
+    tool.unlink()
+    if kind == "fifo":
+        os.mkfifo(tool)
+    with pytest.raises(NotInjectedError, match="not a regular file" if kind == "fifo" else "does not exist"):
+        open_source(item)
 
 
 def test_hints() -> None:
     """Every reason that a user can do something about has its own hint."""
-    assert len(set(_HINTS.values())) == len(_HINTS) > 8
+    assert len(set(HINTS.values())) == len(HINTS) > 8
+
+
+def wait_for(line: Line, is_confined: bool) -> None:
+    """A worker that waits for its parent's word."""
+    line.tell(("ready", None))
+    line.hear()
+
+
+def test_worker_that_dies() -> None:
+    """A child that ends without a word is a fault that is told, and is waited for."""
+    child = Worker((), lambda line, is_confined: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(RuntimeError, match="without a word"):
+        child.hear()
+    child.tell("too late")
+    child.close()
+
+
+def test_worker_with_a_fault() -> None:
+    """Whatever else a child raises is told by its parent."""
+
+    def faulty(line: Line, is_confined: bool) -> None:
+        raise ValueError("odd")
+
+    child = Worker((), faulty)
+    with pytest.raises(RuntimeError, match="ValueError: odd"):
+        child.hear()
+    child.close()
+
+
+def test_line_without_another_end() -> None:
+    """Telling somebody who is gone, or hearing from them, is noticed."""
+    readable, writable = os.pipe()
+    os.close(readable)
+    other, end = os.pipe()
+    os.close(end)
+    line = Line(other, writable)
+    with pytest.raises(GoneError):
+        line.tell("x")
+    with pytest.raises(GoneError):
+        line.hear()
+    line.close()
+
+
+PUT_AND_STOP = """
+import os, signal, sys
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+from tests.unit.injecting import Told, injector_file, put
+from ocihooks.injector import inject as module
+from ocihooks.injector.worker import Worker
+tell = Worker.tell
+def stop(self, value):
+    if value == module.KEEP:
+        os.kill(os.getpid(), signal.SIGKILL)
+    tell(self, value)
+Worker.tell = stop
+from pathlib import Path
+put(Path(sys.argv[3]), injector_file(directories=["/opt"], binaries=[sys.argv[4] + ":/opt/t"]))
+"""
+
+
+def test_parent_that_is_killed(root: Path, tool: Path) -> None:
+    """When the hook is killed before the last word, its child takes back what it did."""
+    project = Path(__file__).parents[2]
+    words = [sys.executable, "-c", PUT_AND_STOP, str(project / "src"), str(project), str(root), str(tool)]
+    assert subprocess.run(words, check=False, capture_output=True).returncode == -signal.SIGKILL
+    end = time.monotonic() + 10
+    while os.listdir(root) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert os.listdir(root) == []
+
+
+def test_word_that_is_not_the_last(root: Path, tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the last word makes changes stay."""
+    real = Worker.tell
+    monkeypatch.setattr(Worker, "tell", lambda self, value: real(self, "else" if value == "keep" else value))
+    with pytest.raises(RuntimeError, match="unknown word"):
+        put(root, injector_file(binaries=[f"{tool}:/t"]))
+    assert os.listdir(root) == []
+    assert worker.FAILED
 
 
 @pytest.mark.parametrize(
@@ -439,3 +438,4 @@ def test_unreadable_directory(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="can't be read"):
         read_injector_files(str(tmp_path / "loop"))
     assert read_injector_files(str(tmp_path / "none")) == ()
+    assert InjectorFile("f", "X", ()).is_wanted(["X="])

@@ -206,10 +206,85 @@ def test_directories_that_move_all_the_time(
     assert len(calls) == tries
 
 
-def test_parent_that_can_not_be_asked(tree: Path) -> None:
-    """An error that says nothing about links is not taken for an answer."""
-    with Root(str(tree)) as opened:
+def test_names_themselves(root: Root) -> None:
+    """The place of a link itself is asked for by another method, which follows the directories only."""
+    assert root.name("/inside").is_link
+    assert root.name("/a").is_directory
+    assert not root.name("/a/none").is_link
+    assert not root.name("/a/none").is_directory
+
+
+def test_where(root: Root) -> None:
+    """A directory tells its path in the root, without links."""
+    assert [root.where(root.directory(path)) for path in ("", "/a//b", "/opt/.")] == ["", "/a/b", "/opt"]
+
+
+def test_where_in_the_root_of_all() -> None:
+    """The same in a root that is that of the host."""
+    with Root("/") as host:
+        assert host.where(host.directory("/usr/lib")) == "/usr/lib"
+        assert host.where(host.fd) == ""
+
+
+def test_read(root: Root, tree: Path) -> None:
+    """A regular file is read up to a limit."""
+    (tree / "long").write_text("0123456789")
+    assert (root.read("/file", 100), root.read("/long", 4)) == (b"x", b"0123")
+
+
+def test_read_what_is_no_file(root: Root, tree: Path) -> None:
+    """Nothing but regular files is opened for reading: a FIFO makes nobody wait, a device is not touched."""
+    os.mkfifo(tree / "fifo")
+    for path in ("/fifo", "/a"):
+        with pytest.raises(OSError, match="not a regular file"):
+            root.read(path, 100)
+    with pytest.raises(FileNotFoundError):
+        root.read("/none", 100)
+
+
+def test_names(root: Root) -> None:
+    """The names in a directory are told, at most so many."""
+    assert root.names("/a", 100) != []
+    assert len(root.names("", 3)) == 3
+    with pytest.raises(FileNotFoundError):
+        root.names("/none", 3)
+
+
+@pytest.mark.parametrize("path", ["/a\0/x", "/a/x\0y"])
+def test_nul(root: Root, path: str) -> None:
+    """A path that the kernel would take for a shorter one is refused."""
+    for ask in (root.directory, root.place, root.name, root.make_directory):
+        with pytest.raises(OSError, match="Invalid argument"):
+            ask(path)
+
+
+def test_remove_directories(root: Root, tree: Path) -> None:
+    """Directories that were made are removed as far as they are empty."""
+    made = root.make_directory("/m/n")
+    (tree / "m/file").write_text("x")
+    rootfs.remove_directories(made)
+    assert os.listdir(tree / "m") == ["file"]
+
+
+def test_error_of_another_kind(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel says about a single step is handed on."""
+
+    def broken(directory: int, path: bytes, flags: int, resolve: int) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(rootfs, "openat2", broken)
+    with Root(str(tree)) as opened, pytest.raises(OSError, match="Input/output"):
         opened.directory("/a")
-        os.close(opened._directories.pop("/a"))
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            rootfs._link("x", 1 << 20)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_steps_into_other_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step by step a path into another file system is refused as well."""
+
+    def missing(directory: int, path: bytes, flags: int, resolve: int) -> int:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(rootfs, "openat2", missing)
+    with Root("/") as host, pytest.raises(OSError, match=r".") as caught:
+        host.directory("/proc")
+    assert caught.value.errno == errno.EXDEV

@@ -15,10 +15,12 @@ from ocihooks.injector.files import DIRECTORY, read_injector_files, wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
     from ocihooks.document import Document
+    from ocihooks.injector.target import Target
+    from ocihooks.wrapper.installation import Installation
 
 NAME = "oci-injector-hook"
 CONFIG_DIR = "OCI_INJECTOR_CONFIG_DIR"
@@ -31,6 +33,26 @@ It reads a container's state on standard input, and {DIRECTORY}/*.json; {CONFIG_
 """
 
 
+class State:
+    """
+    What a runtime tells about the container.
+
+    Attributes:
+        bundle: The path of its bundle.
+        id: Its id.
+        pid: Its first process; 0: there is none.
+        is_over: Whether it has ended.
+    """
+
+    __slots__ = ("bundle", "id", "is_over", "pid")
+
+    def __init__(self, bundle: str, name: str, pid: int, *, is_over: bool) -> None:
+        self.bundle = bundle
+        self.id = name
+        self.pid = pid
+        self.is_over = is_over
+
+
 class Container:
     """
     What has to be known about the container.
@@ -38,16 +60,18 @@ class Container:
     Attributes:
         root: Absolute path of its root, or relative to the working directory as the bundle is.
         environment: The entries of its process's environment.
+        members: Those of its config.json.
     """
 
-    __slots__ = ("environment", "root")
+    __slots__ = ("environment", "members", "root")
 
-    def __init__(self, root: str, environment: "Sequence[str]") -> None:
+    def __init__(self, root: str, environment: "Sequence[str]", members: "dict[str, Any]") -> None:
         self.root = root
         self.environment = environment
+        self.members = members
 
 
-def main(_installation: object = None, _load: object = None) -> "NoReturn":
+def main(installation: "Installation | None" = None, _load: object = None) -> "NoReturn":
     """Be the program."""
     words = sys.argv[1:]
     if words[:1] in (["--help"], ["-h"]):
@@ -57,16 +81,21 @@ def main(_installation: object = None, _load: object = None) -> "NoReturn":
 
         sys.stdout.write(f"{NAME} {__version__}\n")
     else:
-        posix._exit(_run())  # noqa: SLF001  (os._exit is this function)
+        own = sys.argv[0] if installation is None else installation.script
+        posix._exit(_run(own))  # noqa: SLF001  (os._exit is this function)
     sys.stdout.flush()
     posix._exit(0)  # noqa: SLF001
 
 
-def _run() -> int:
+def _run(own: str) -> int:
     environ = {_text(name): _text(value) for name, value in posix.environ.items()}
     log = Log(NAME, debug=wants_debug(environ))
     try:
-        _inject(_standard_input(), environ.get(CONFIG_DIR) or DIRECTORY, log)
+        state = read_state(_standard_input())
+        if state.is_over:
+            _undo(state, environ, log)
+        else:
+            _inject(state, environ, log, own)
     except OCIHooksError as error:
         log.tell("error", error.render(NAME).replace(f"{NAME}: ", ""))
     except Exception as error:  # noqa: BLE001  (whatever it is: one sentence, no traceback, and no container)
@@ -76,12 +105,11 @@ def _run() -> int:
     return 1
 
 
-def _inject(state: bytes, directory: str, log: Log) -> None:
-    bundle = bundle_of(state)
-    files = read_injector_files(directory, _parse)
+def _inject(state: State, environ: "Mapping[str, str]", log: Log, own: str) -> None:
+    files = read_injector_files(environ.get(CONFIG_DIR) or DIRECTORY, _parse)
     if not files:
         return
-    container = read_container(bundle)
+    container = read_container(state.bundle)
     asked = wanted(files, container.environment)
     for file in files:
         if file not in asked:
@@ -89,17 +117,45 @@ def _inject(state: bytes, directory: str, log: Log) -> None:
     if asked:
         from ocihooks.injector.inject import inject
 
-        inject(container.root, asked, log.tell)
+        _undo(state, environ, log)  # what a container of this name has left, if nobody could do so at its end
+        inject(_target(state, container, environ, own), asked, log.tell)
 
 
-def bundle_of(state: bytes) -> str:
+def _target(state: State, container: Container, environ: "Mapping[str, str]", own: str) -> "Target":
+    from ocihooks.injector.target import Target, devices_of, is_undone, mounts_of, owner_of, record_file
+
+    config, name = container.members, (state.id, state.bundle)
+    return Target(
+        container.root,
+        mounts=mounts_of(config),
+        devices=devices_of(config),
+        environment=frozenset(container.environment),
+        owner=owner_of(config),
+        pid=state.pid,
+        record=record_file(environ, name) if is_undone(config, own) else "",
+        name=name,
+    )
+
+
+def _undo(state: State, environ: "Mapping[str, str]", log: Log) -> None:
+    """Take out what was put into the container before, if somebody has kept what that was."""
+    from ocihooks.injector.target import record_file
+
+    record = record_file(environ, (state.id, state.bundle))
+    if record and _exists(record):
+        from ocihooks.injector.undo import undo
+
+        undo(record, (state.id, state.bundle), log.tell)
+
+
+def read_state(data: bytes) -> State:
     """
-    The bundle that *state* names; what follows the state is not looked at.
+    What the state in *data* says; what follows it is not looked at.
 
     Raises:
         DocumentError: It is no state, or has no bundle.
     """
-    members = _state_members(state)
+    members = _state_members(data)
     for name in ("ociVersion", "id", "status", "bundle"):
         _check(members.get(name), str, f"/{name}", STATE)
     pid = members.get("pid")
@@ -112,7 +168,8 @@ def bundle_of(state: bytes) -> str:
     if not bundle:
         message = 'missing required member "bundle"'
         raise DocumentError(message, code="missing_property", file=STATE, hint=_STATE_HINT)
-    return str(bundle)
+    first = int(pid or 0)
+    return State(str(bundle), str(members.get("id") or ""), max(first, 0), is_over=members.get("status") == "stopped")
 
 
 def read_container(bundle: str) -> Container:
@@ -129,7 +186,7 @@ def read_container(bundle: str) -> Container:
     for index, entry in enumerate(environment):
         _check(entry, str, f"/process/env/{index}", file)
     path = _required(_required(members, "root", dict, file, ""), "path", str, file, "/root")
-    return Container(path if path.startswith("/") else f"{bundle}/{path}", environment)
+    return Container(path if path.startswith("/") else f"{bundle}/{path}", environment, members)
 
 
 def _state_members(state: bytes) -> "dict[str, Any]":
@@ -190,6 +247,14 @@ def _standard_input() -> bytes:
         message = f"can't be read: {os_reason(error)}"
         raise DocumentError(message, code="read_failed", file=STATE, hint=_STATE_HINT) from None
     return data
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 def _text(data: bytes) -> str:

@@ -71,7 +71,7 @@ def be(program: str, own: str) -> "NoReturn":
     elif program == "oci-injector-hook":
         from ocihooks.dropins.injector_hook import main as inject
 
-        inject()
+        inject(installation)
     else:
         from ocihooks.dropins.marker import main as be_marker
 

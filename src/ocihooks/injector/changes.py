@@ -1,22 +1,25 @@
 """
 Changes to a container's root file system that are all made, or none of them.
 
-Every file is first written beside its place, under a name of its own. Then all are renamed, each over what was there,
-which keeps a second name until everything is done. No file that the container has is ever opened for writing.
+Everything is first made beside its place, under a name of its own. Then all are renamed, each over what was there,
+which keeps a second name until everything is done, or until the container is gone. No file that the container has is
+ever opened for writing.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import posix
-import stat
-from contextlib import suppress
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from ocihooks.injector.rootfs import Place, Root, remove_directories
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    Signature = tuple[int, int, int, int, int]
+    Made = tuple[str, str, str, Signature]
 
 PREFIX = ".ocihooks-"
 """What the names of files that are not in their place yet, or not any more, begin with."""
@@ -29,7 +32,6 @@ _CHUNK_BYTES = 1 << 20
 _NOT_SHARED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-@dataclass(slots=True, kw_only=True)
 class _File:
     """
     One file on its way.
@@ -41,23 +43,37 @@ class _File:
         done: Whether the file is in its place.
     """
 
-    place: Place
-    temporary: str
-    former: str = ""
-    done: bool = False
+    __slots__ = ("done", "former", "place", "temporary")
+
+    def __init__(self, place: Place, temporary: str) -> None:
+        self.place = place
+        self.temporary = temporary
+        self.former = ""
+        self.done = False
 
 
-@dataclass(slots=True)
 class Changes:
     """
-    Changes to *root*, undone when the ``with`` statement is left with an error.
+    Changes to a *root*, undone when the ``with`` statement is left with an error.
 
     Its methods raise OSError.
+
+    Attributes:
+        keeps_former: Whether what is replaced keeps its second name when all is done, for `ocihooks.injector.undo`.
     """
 
-    root: Root
-    _files: list[_File] = field(default_factory=list)
-    _directories: list[Place] = field(default_factory=list)
+    __slots__ = ("_count", "_directories", "_files", "_inodes", "_names", "_owner", "keeps_former", "root")
+
+    def __init__(self, root: Root, owner: tuple[int, int] | None = None) -> None:
+        """*owner*: uid and gid of all that is made; None: those of this process."""
+        self.root = root
+        self.keeps_former = False
+        self._owner = owner
+        self._files: dict[tuple[int, str], _File] = {}
+        self._directories: list[Place] = []
+        self._inodes: dict[int, int] = {}
+        self._names = f"{PREFIX}{posix.urandom(8).hex()}"
+        self._count = 0
 
     def __enter__(self) -> Self:
         return self
@@ -65,101 +81,178 @@ class Changes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._settle()
-        else:
+        if kind is not None:
             self._undo()
+        elif not self.keeps_former:
+            for file in self._files.values():
+                if file.former:
+                    _remove(file.former, file.place.parent)
 
-    def make_directory(self, path: str) -> None:
-        """Make the directory at *path* and those above it, where they are missing."""
-        self._directories += self.root.make_directory(path)
+    def make_directory(self, path: str, mode: int | None = None) -> None:
+        """Make the directory at *path*, of permission bits *mode*, and those above it, where they are missing."""
+        made = self.root.make_directory(path)
+        self._directories += made
+        for place in made if self._owner else ():
+            posix.chown(place.name, *self._owner, dir_fd=place.parent, follow_symlinks=False)  # type: ignore[misc]
+        if made and mode is not None:
+            _set_mode(made[-1], mode)
 
-    def add_file(self, path: str, source: int, mode: int) -> None:
-        """Write what can be read from *source* beside *path*, with the permission bits *mode*."""
-        place = self.root.place(path)
-        if _is_directory(place):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        file = _File(place=place, temporary=f"{PREFIX}{posix.urandom(8).hex()}")
-        target = posix.open(file.temporary, _NEW, 0o600, dir_fd=place.parent)
-        self._files.append(file)
+    def add_file(self, path: str, source: int, mode: int, size_bytes: int = 0) -> None:
+        """Write *size_bytes* (0: all) that can be read from *source* beside *path*, with the permission bits *mode*."""
+        file = self._begin(path)
         try:
-            copy(source, target)
-            posix.fchmod(target, mode)
-        finally:
-            posix.close(target)
+            target = posix.open(file.temporary, _NEW, 0o600, dir_fd=file.place.parent)
+            try:
+                copy(source, target, size_bytes)
+                if self._owner:
+                    posix.fchown(target, *self._owner)
+                posix.fchmod(target, mode)
+            finally:
+                posix.close(target)
+        except BaseException:
+            _remove(file.temporary, file.place.parent)
+            raise
+        self._add(file)
+
+    def add_link(self, path: str, target: str) -> None:
+        """Make a symbolic link to *target* beside *path*."""
+        file = self._begin(path, follow=False)
+        posix.symlink(target, file.temporary, dir_fd=file.place.parent)
+        self._add(file)
+        if self._owner:
+            posix.chown(file.temporary, *self._owner, dir_fd=file.place.parent, follow_symlinks=False)
+
+    def add_device(self, path: str, device: int, mode: int, owner: tuple[int, int]) -> None:
+        """Make a node of the *device* beside *path*; *mode* has its type, too."""
+        file = self._begin(path, follow=False)
+        posix.mknod(file.temporary, mode & ~0o7777, device, dir_fd=file.place.parent)
+        self._add(file)
+        posix.chown(file.temporary, *owner, dir_fd=file.place.parent, follow_symlinks=False)
+        _set_mode(Place(file.place.parent, file.temporary), mode & 0o7777)
 
     def put_in_place(self) -> None:
-        """Give every file that was added its name."""
-        for file in self._files:
+        """Give everything that was added its name."""
+        for file in self._files.values():
             if not file.done:
-                _keep_former(file)
-                posix.rename(
-                    file.temporary, file.place.name, src_dir_fd=file.place.parent, dst_dir_fd=file.place.parent
-                )
+                place = file.place
+                if place.status is not None:
+                    self._keep_former(file)
+                posix.rename(file.temporary, place.name, src_dir_fd=place.parent, dst_dir_fd=place.parent)
                 file.done = True
 
-    def _settle(self) -> None:
-        for file in self._files:
-            if file.former:
-                _remove(file.former, file.place.parent)
+    def made(self) -> tuple[Made, ...]:
+        """
+        What is in its place now, in the order in which it was put there.
+
+        Each is the path of a directory without links, a name in it, the second name of what was replaced ("": nothing
+        was, "/": it is a directory), and the signature of what is there.
+        """
+        where = {place.parent: "" for place in (*self._directories, *(file.place for file in self._files.values()))}
+        for parent in where:
+            where[parent] = self.root.where(parent)
+        places = [(place, "/") for place in self._directories]
+        places += [(file.place, file.former) for file in self._files.values()]
+        return tuple([(where[place.parent], place.name, former, signature(_status(place))) for place, former in places])
+
+    def _begin(self, path: str, *, follow: bool = True) -> _File:
+        place = self.root.place(path) if follow else self.root.name(path)
+        if place.is_directory:
+            raise IsADirectoryError(errno.EISDIR, posix.strerror(errno.EISDIR))
+        self._count += 1
+        return _File(place, f"{self._names}-{self._count}")
+
+    def _add(self, file: _File) -> None:
+        """Keep *file*, and forget another one that was to be in its place, by whatever path."""
+        parent = file.place.parent
+        if parent not in self._inodes:
+            self._inodes[parent] = posix.fstat(parent).st_ino
+        key = self._inodes[parent], file.place.name
+        while key in self._files and self._files[key].done:
+            key = key[0], f"{key[1]}/"
+        other = self._files.pop(key, None)
+        self._files[key] = file
+        if other is not None:
+            _remove(other.temporary, other.place.parent)
+
+    def _keep_former(self, file: _File) -> None:
+        """Give what is in the place of *file* a second name."""
+        place, former = file.place, f"{file.temporary}-former"
+        try:
+            posix.link(place.name, former, src_dir_fd=place.parent, dst_dir_fd=place.parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        file.former = former
 
     def _undo(self) -> None:
-        for file in reversed(self._files):
+        for file in reversed(self._files.values()):
             parent, name = file.place.parent, file.place.name
             if not file.done:
                 _remove(file.temporary, parent)
-            elif not file.former:
+                if file.former:
+                    _remove(file.former, parent)
+            elif file.former:
+                _rename(file.former, name, parent)
+            else:
                 _remove(name, parent)
-            with suppress(OSError):
-                if file.done and file.former:
-                    posix.rename(file.former, name, src_dir_fd=parent, dst_dir_fd=parent)
-                elif file.former:
-                    posix.unlink(file.former, dir_fd=parent)
         remove_directories(self._directories)
 
 
-def copy(source: int, target: int) -> None:
-    """Append to *target* all that can be read from *source*; the file system shares the content where it can."""
-    copied, shared = 0, True
-    while copied <= MOST_BYTES:
-        try:
-            size = posix.copy_file_range(source, target, MOST_BYTES) if shared else _pass_on(source, target)
-        except OSError as error:
-            if not shared or error.errno not in _NOT_SHARED:
-                raise
-            size = 0
-        if not size and not shared:
-            return
-        shared = shared and size > 0
-        copied += size
-    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+def signature(status: posix.stat_result) -> Signature:
+    """What a file has lost when somebody changes its content or its attributes."""
+    return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _pass_on(source: int, target: int) -> int:
-    """Read a piece from *source* and write it to *target*."""
-    data = posix.read(source, _CHUNK_BYTES)
-    view = memoryview(data)
-    while view:
-        view = view[posix.write(target, view) :]
-    return len(data)
+def copy(source: int, target: int, size_bytes: int) -> None:
+    """
+    Append to *target* what can be read from *source*; the file system shares the content where it can.
 
-
-def _is_directory(place: Place) -> bool:
+    Args:
+        size_bytes: How much that is; 0: until the end, for the kernel's own files, which have no size.
+    """
+    copied = 0
     try:
-        status = posix.stat(place.name, dir_fd=place.parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return stat.S_ISDIR(status.st_mode)
+        while copied < size_bytes and (size := posix.copy_file_range(source, target, size_bytes - copied)):
+            copied += size
+    except OSError as error:
+        if copied or error.errno not in _NOT_SHARED:
+            raise
+    if copied < size_bytes or not size_bytes:
+        _pass_on(source, target, MOST_BYTES - copied)
 
 
-def _keep_former(file: _File) -> None:
-    """Give what is in the place of *file* a second name."""
-    parent, former = file.place.parent, f"{PREFIX}{posix.urandom(8).hex()}"
-    with suppress(FileNotFoundError):
-        posix.link(file.place.name, former, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
-        file.former = former
+def _pass_on(source: int, target: int, most: int) -> None:
+    """Write to *target* all that is left to read from *source*."""
+    while data := posix.read(source, _CHUNK_BYTES):
+        most -= len(data)
+        if most < 0:
+            raise OSError(errno.EFBIG, posix.strerror(errno.EFBIG))
+        view = memoryview(data)
+        while view:
+            view = view[posix.write(target, view) :]
+
+
+def _status(place: Place) -> posix.stat_result:
+    return posix.stat(place.name, dir_fd=place.parent, follow_symlinks=False)
+
+
+def _set_mode(place: Place, mode: int) -> None:
+    """Set the permission bits of what is in *place*, which is no link, or nothing's."""
+    handle = posix.open(place.name, posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=place.parent)
+    try:
+        posix.chmod(f"/proc/self/fd/{handle}", mode)
+    finally:
+        posix.close(handle)
 
 
 def _remove(name: str, parent: int) -> None:
-    with suppress(OSError):
+    try:
         posix.unlink(name, dir_fd=parent)
+    except OSError:
+        return
+
+
+def _rename(name: str, other: str, parent: int) -> None:
+    try:
+        posix.rename(name, other, src_dir_fd=parent, dst_dir_fd=parent)
+    except OSError:
+        return

@@ -1,13 +1,14 @@
 """
 Injector files: what goes into containers whose environment asks for it. On the path of containers that ask for nothing.
 
-A file is a JSON object. ``activation_flag`` is the name of a variable, or ``NAME=VALUE``; the other members are paths
-on the host, each of which gets the same path in the container.
+A file is a JSON object. ``activation_flag`` is the name of a variable, or ``NAME=VALUE``; the lists say what goes into
+a container. The usual entry is the path of something on the host, which gets the same path in the container; all other
+entries and members are read by `ocihooks.injector.forms`, which is imported for them only.
 """
 
 import posix
 
-from ocihooks.document import JSONNumber, parse_document, read_file
+from ocihooks.document import parse_document, read_file
 from ocihooks.errors import DocumentError, os_reason, quoted
 
 TYPE_CHECKING = False
@@ -23,7 +24,39 @@ DIRECTORY = "/etc/oci-injector-hook"
 ENDING = ".json"
 FLAG = "activation_flag"
 LISTS = ("devices", "directories", "binaries", "libraries", "miscellaneous")
-"""The members that are lists of paths, in the order in which they are put into a container."""
+"""The members that are lists of entries, in the order in which they are put into a container."""
+
+EXTRAS = ("way", "optional", "env")
+"""The members that say something about all of a file."""
+
+WAYS = AUTO, MOUNT, COPY = ("auto", "mount", "copy")
+"""How a file goes into a container: before it is created, by its configuration; or by a hook, which copies."""
+
+
+class Entry:
+    """
+    One thing for a container.
+
+    Attributes:
+        kind: The list that it stands in, one of `LISTS`.
+        source: The path on the host, for devices also a pattern; "" for a directory that is only made.
+        destination: The path in the container as it is written; see `inside`.
+        mode: The permission bits that it is to have; None: those of the source.
+        optional: Whether it is left out where it can't be given.
+        pointer: Where the file says so.
+    """
+
+    __slots__ = ("destination", "kind", "mode", "optional", "pointer", "source")
+
+    def __init__(
+        self, kind: str, source: str, destination: str, pointer: str, *, mode: int | None = None, optional: bool = False
+    ) -> None:
+        self.kind = kind
+        self.source = source
+        self.destination = destination
+        self.mode = mode
+        self.optional = optional
+        self.pointer = pointer
 
 
 class InjectorFile:
@@ -33,15 +66,30 @@ class InjectorFile:
     Attributes:
         file: Its path.
         flag: The entry of an environment that asks for it, or only its name.
-        paths: The paths of each of `LISTS`.
+        entries: What goes into a container, in order.
+        way: One of `WAYS`.
+        optional: Whether a container that asks is created without it where it can't be given as a whole.
+        env: Entries, NAME=VALUE, that the environment of a container gets.
     """
 
-    __slots__ = ("file", "flag", "paths")
+    __slots__ = ("entries", "env", "file", "flag", "optional", "way")
 
-    def __init__(self, file: str, flag: str, paths: "dict[str, tuple[str, ...]]") -> None:
+    def __init__(
+        self,
+        file: str,
+        flag: str,
+        entries: "tuple[Entry, ...]",
+        *,
+        way: str = AUTO,
+        optional: bool = False,
+        env: tuple[str, ...] = (),
+    ) -> None:
         self.file = file
         self.flag = flag
-        self.paths = paths
+        self.entries = entries
+        self.way = way
+        self.optional = optional
+        self.env = env
 
     def is_wanted(self, environment: "Iterable[str]") -> bool:
         """Whether *environment* has the variable, with the value if the flag has one."""
@@ -50,25 +98,38 @@ class InjectorFile:
         return any(entry.startswith(f"{self.flag}=") for entry in environment)
 
 
-def read_injector_files(directory: str, parse: "Parse" = parse_document) -> "tuple[InjectorFile, ...]":
+def read_injector_files(
+    directory: str, parse: "Parse" = parse_document, read: "Callable[[str], bytes] | None" = None
+) -> "tuple[InjectorFile, ...]":
     """
     The injector files in *directory*, sorted by name; none where there is no such directory.
 
     Args:
         parse: Reads a document; the caller's own where members may be there more than once.
+        read: Reads a file; None: as config.json is read.
 
     Raises:
         DocumentError: A file can't be used, whether or not a container wants it.
     """
+    files = injector_paths(directory)
+    return tuple([parse_injector_file(read(file) if read else read_file(file)[0], file, parse) for file in files])
+
+
+def injector_paths(directory: str) -> "list[str]":
+    """
+    The paths of the injector files in *directory*, sorted by name; none where there is no such directory.
+
+    Raises:
+        DocumentError: It can't be listed.
+    """
     try:
         names = posix.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
-        return ()
+        return []
     except OSError as error:
         message, hint = f"can't be read: {os_reason(error)}", "look at its owner and mode"
         raise DocumentError(message, code="read_failed", file=directory, hint=hint) from None
-    files = [f"{directory.rstrip('/')}/{name}" for name in sorted(names) if name.endswith(ENDING)]
-    return tuple([parse_injector_file(read_file(file)[0], file, parse) for file in files])
+    return [f"{directory.rstrip('/')}/{name}" for name in sorted(names) if name.endswith(ENDING)]
 
 
 def parse_injector_file(data: bytes, file: str, parse: "Parse" = parse_document) -> InjectorFile:
@@ -79,7 +140,13 @@ def parse_injector_file(data: bytes, file: str, parse: "Parse" = parse_document)
         DocumentError: It is no JSON object, or a member has another type than it should.
     """
     members = {name.lower(): value for name, value in parse(data, file).members.items()}
-    return InjectorFile(file, _flag(members, file), {name: _paths(members.get(name), file, name) for name in LISTS})
+    flag, optional = _flag(members, file), members.get("optional") is True
+    entries = tuple([entry for kind in LISTS for entry in _entries(members.get(kind), file, kind, optional)])
+    if members.keys().isdisjoint(EXTRAS):
+        return InjectorFile(file, flag, entries)
+    from ocihooks.injector.forms import with_extras
+
+    return with_extras(InjectorFile(file, flag, entries), members)
 
 
 def _flag(members: "dict[str, Any]", file: str) -> str:
@@ -93,25 +160,20 @@ def _flag(members: "dict[str, Any]", file: str) -> str:
     raise DocumentError(message, code="json_type", file=file, pointer=f"/{FLAG}", hint=hint)
 
 
-def _paths(value: "Any", file: str, name: str) -> "tuple[str, ...]":
+def _entries(value: "Any", file: str, kind: str, optional: bool) -> "list[Entry]":
     if value is None:
-        return ()
-    if isinstance(value, str) and not isinstance(value, JSONNumber):
-        return (_path(value, file, f"/{name}"),)
-    if not isinstance(value, list):
-        raise _no_path(value, file, f"/{name}")
-    return tuple([_path(item, file, f"/{name}/{index}") for index, item in enumerate(value)])
+        return []
+    if isinstance(value, list):
+        return [_entry(item, file, kind, f"/{kind}/{index}", optional) for index, item in enumerate(value)]
+    return [_entry(value, file, kind, f"/{kind}", optional)]
 
 
-def _path(value: "Any", file: str, pointer: str) -> str:
-    if not isinstance(value, str) or isinstance(value, JSONNumber) or not value or "\0" in value:
-        raise _no_path(value, file, pointer)
-    return value
+def _entry(item: "Any", file: str, kind: str, pointer: str, optional: bool) -> Entry:
+    if type(item) is str and item and "\0" not in item and ":/" not in item:
+        return Entry(kind, "" if kind == "directories" else item, item, pointer, optional=optional)
+    from ocihooks.injector.forms import entry_of
 
-
-def _no_path(value: object, file: str, pointer: str) -> DocumentError:
-    message, hint = f"expected a path, found {quoted(value, 80)}", 'write paths, such as ["/usr/bin/strace"]'
-    return DocumentError(message, code="json_type", file=file, pointer=pointer, hint=hint)
+    return entry_of(item, file, kind, pointer, optional)
 
 
 def inside(path: str) -> str | None:

@@ -1,151 +1,243 @@
 """
-Puts what injector files say into the root of a container: all of it, or nothing.
+Puts what injector files say into the root of a container that is about to start: all of it, or nothing.
+
+A child does so, which can change nothing else. Its parent makes the cache of the container's dynamic linker meanwhile,
+keeps what has to be undone, and says the last word.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import posix
 
 from ocihooks.errors import os_reason, quoted
-from ocihooks.injector.changes import MOST_BYTES, Changes
+from ocihooks.injector.changes import Changes
 from ocihooks.injector.errors import NotInjectedError
-from ocihooks.injector.files import LISTS, InjectorFile, inside
-from ocihooks.injector.kernel import allow_writes_beneath
+from ocihooks.injector.items import Item, check_visible, items_for, open_source
 from ocihooks.injector.rootfs import Root
+from ocihooks.injector.worker import Line, Worker
 
-Tell = Callable[[str, str], None]
-"""Takes a level ("debug", "warning") and a sentence."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ocihooks.injector.container_devices import Devices
+    from ocihooks.injector.files import InjectorFile
+    from ocihooks.injector.refresh import Refresh
+    from ocihooks.injector.target import Target
+
+    Tell = Callable[[str, str], None]
+    """Takes a level ("debug", "info", "warning") and a sentence."""
+
+KEEP = "keep"
+"""The last word."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+def inject(target: Target, files: Sequence[InjectorFile], tell: Tell) -> None:
     """
-    One thing for a container.
-
-    Attributes:
-        file: The injector file.
-        pointer: Where it says so.
-        source: The path on the host.
-        target: The path in the container.
-        is_directory: Whether it is an empty directory to be made.
-    """
-
-    file: str
-    pointer: str
-    source: str
-    target: str
-    is_directory: bool
-
-
-def inject(root_path: str, files: Sequence[InjectorFile], tell: Tell) -> None:
-    """
-    Put what *files* say into the container whose root is at *root_path*.
-
-    From here on this process can change nothing outside of that root any more, where the kernel has Landlock.
+    Put what *files* say into the container *target*.
 
     Raises:
         NotInjectedError: Nothing was changed; the error tells why.
     """
-    items = tuple(item for file in files for item in items_of(file))
-    for item in items:
-        check_source(item)
+    items = items_for(files, target, tell)
     if not items:
         return
+    with _opened(target.root) as root:
+        devices = _devices(items, target)
+        refresh = _refresh(items, root, tell)
+        try:
+            _inject(_Job(target, items=items, root=root, devices=devices, refresh=refresh, tell=tell))
+        finally:
+            for resource in (devices, refresh):
+                if resource is not None:
+                    resource.close()
+
+
+class _Job:
+    """What both processes know."""
+
+    __slots__ = ("devices", "items", "refresh", "root", "target", "tell")
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        items: Sequence[Item],
+        root: Root,
+        devices: Devices | None,
+        refresh: Refresh | None,
+        tell: Tell,
+    ) -> None:
+        self.target = target
+        self.items = items
+        self.root = root
+        self.devices = devices
+        self.refresh = refresh
+        self.tell = tell
+
+
+def _opened(path: str) -> Root:
     try:
-        root = Root(root_path)
+        return Root(path)
     except OSError as error:
         message, hint = f"can't be opened: {os_reason(error)}", "look at root.path in the bundle's config.json"
-        raise NotInjectedError(message, code="read_failed", file=root_path, hint=hint) from None
-    with root:
-        if not allow_writes_beneath(root.fd):
-            tell("warning", "the kernel has no Landlock, so nothing but our own care keeps writes inside the root")
-        with Changes(root) as changes:
-            for item in items:
-                tell("debug", f"{item.source} -> {item.target}")
-                _add(changes, item)
-            with _explained(root_path, ""):
-                changes.put_in_place()
+        raise NotInjectedError(message, code="read_failed", file=path, hint=hint) from None
 
 
-def items_of(file: InjectorFile) -> tuple[Item, ...]:
-    """
-    What *file* wants put into a container, in order.
+def _devices(items: Iterable[Item], target: Target) -> Devices | None:
+    wanted = [item for item in items if item.node is not None]
+    if not wanted:
+        return None
+    from ocihooks.injector.container_devices import Devices
 
-    Raises:
-        NotInjectedError: It wants something that a hook can't give, or a path above the root.
-    """
-    for index, path in enumerate(file.paths["devices"]):
-        message = f"a hook can't give devices to a container; found {quoted(path, 200)}"
-        hint = "take it out, and let the engine give the device, with --device say"
-        raise NotInjectedError(message, code="not_injected", file=file.file, pointer=f"/devices/{index}", hint=hint)
-    return tuple(
-        _item(file.file, name, index, path)
-        for name in LISTS
-        if name != "devices"
-        for index, path in enumerate(file.paths[name])
-    )
+    return Devices(wanted, target)
 
 
-def _item(file: str, name: str, index: int, path: str) -> Item:
-    pointer, target = f"/{name}/{index}", inside(path)
-    if target is None:
-        message, hint = f"{quoted(path, 200)} leads above the root of the container", "write the path from / down"
-        raise NotInjectedError(message, code="not_injected", file=file, pointer=pointer, hint=hint)
-    return Item(file=file, pointer=pointer, source=path, target=target, is_directory=name == "directories")
+def _refresh(items: Iterable[Item], root: Root, tell: Tell) -> Refresh | None:
+    if not any(item.is_library for item in items):
+        return None
+    from ocihooks.injector.refresh import prepared
+
+    return prepared(root, tell)
 
 
-def check_source(item: Item) -> None:
-    """Raise NotInjectedError unless the source of *item* is a regular file that may be copied."""
-    if item.is_directory:
-        return
+def _inject(job: _Job) -> None:
+    """The parent's part."""
+    target, refresh, devices = job.target, job.refresh, job.devices
+    writable = (job.root.fd,) if devices is None else (job.root.fd, devices.root.fd)
+    worker = Worker(writable, lambda line, is_confined: _work(job, line, is_confined))
     try:
-        status = os.stat(item.source)
-    except OSError as error:
-        raise _unreadable(item, os_reason(error)) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise _unreadable(item, "it is not a regular file")
-    if status.st_size > MOST_BYTES:
-        raise _unreadable(item, f"it is larger than {MOST_BYTES >> 30} GiB")
+        has_libraries = worker.hear()
+        worker.tell(refresh is not None and has_libraries and refresh.make(target.root, job.root))
+        made = worker.hear()
+        if devices is not None:
+            devices.allow()
+        if made and target.record:
+            from ocihooks.injector.undo import keep
 
-
-def _unreadable(item: Item, reason: str) -> NotInjectedError:
-    message, hint = f"{quoted(item.source, 200)} can't be copied: {reason}", "name a file of the host that is there"
-    return NotInjectedError(message, code="read_failed", file=item.file, pointer=item.pointer, hint=hint)
-
-
-def _add(changes: Changes, item: Item) -> None:
-    if item.is_directory:
-        with _explained(item.file, item.pointer, item.target):
-            changes.make_directory(item.target)
-        return
-    fd = _open_source(item)
-    try:
-        with _explained(item.file, item.pointer, item.target):
-            changes.add_file(item.target, fd, stat.S_IMODE(os.fstat(fd).st_mode))
+            keep(target, made)
+        worker.tell(KEEP)
+        worker.hear()
     finally:
-        os.close(fd)
+        worker.close()
 
 
-def _open_source(item: Item) -> int:
-    """A descriptor of a regular file; whatever else may have taken its place is not opened for reading."""
+def _work(job: _Job, line: Line, is_confined: bool) -> None:
+    """The child's part."""
+    if not is_confined:
+        job.tell("warning", "the kernel has no Landlock, so nothing but our own care keeps writes inside the root")
+    with Changes(job.root, job.target.owner) as changes:
+        changes.keeps_former = bool(job.target.record)
+        if job.devices is None:
+            _change(job, changes, None, line)
+            return
+        with Changes(job.devices.root) as nodes:
+            _change(job, changes, nodes, line)
+
+
+def _change(job: _Job, changes: Changes, nodes: Changes | None, line: Line) -> None:
+    mounts = _Mounts(job.root, job.target.mounts)
+    added = [item for item in job.items if _is_added(job, item, changes, nodes, mounts)]
+    _put(changes, job.root.path)
+    if nodes is not None:
+        _put(nodes, "/dev")
+    line.tell(("placed", any(item.is_library for item in added)))
+    if line.hear() and job.refresh is not None:
+        job.refresh.add(changes)
+        _put(changes, job.root.path)
+    line.tell(("made", changes.made() if job.target.record else ()))
+    if line.hear() != KEEP:
+        raise RuntimeError("an unknown word")
+
+
+class _Mounts:
+    """
+    The *mounts* of a container that are directories, as links in its *root* lead to them.
+
+    They hide what a hook puts there, by whatever path.
+    """
+
+    __slots__ = ("_found", "_root", "_visible")
+
+    def __init__(self, root: Root, mounts: Iterable[str]) -> None:
+        self._root = root
+        self._found: list[str] = []
+        self._visible: set[int] = set()
+        for mount in mounts:
+            try:
+                self._found.append(root.where(root.directory(mount)))
+            except OSError:
+                continue
+
+    def check(self, item: Item) -> None:
+        """Raise if *item* would be hidden; OSError if there is no place for it."""
+        if not self._found:
+            return
+        directory = self._above(item.place) if item.is_directory else self._root.place(item.place).parent
+        if directory not in self._visible:
+            check_visible(item, self._root.where(directory), self._found)
+            self._visible.add(directory)
+
+    def _above(self, path: str) -> int:
+        """The directory at *path*, or the nearest one above it that is there."""
+        while True:
+            try:
+                return self._root.directory(path)
+            except FileNotFoundError:
+                path = path.rpartition("/")[0]
+
+
+def _is_added(job: _Job, item: Item, changes: Changes, nodes: Changes | None, mounts: _Mounts) -> bool:
+    """Add *item*, or tell that it is left out."""
+    job.tell("debug", f"{item.source or item.place} -> {item.place}")
     try:
-        handle = os.open(item.source, os.O_PATH | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise _unreadable(item, "it is not a regular file")
-            return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            os.close(handle)
+        if item.node is not None and nodes is not None and job.devices is not None:
+            job.devices.add(item, nodes)
+        else:
+            _add(job, item, changes, mounts)
     except OSError as error:
-        raise _unreadable(item, os_reason(error)) from None
+        refused = item.refused(*_not_put(item.place, error))
+    except NotInjectedError as error:
+        refused = error
+    else:
+        return True
+    if not item.entry.optional:
+        raise refused
+    job.tell("info", f"left out, since it is optional: {refused}")
+    return False
 
 
-_HINTS = {
+def _add(job: _Job, item: Item, changes: Changes, mounts: _Mounts) -> None:
+    mounts.check(item)
+    if item.is_directory:
+        changes.make_directory(item.place, item.entry.mode)
+        return
+    fd, mode, size_bytes = open_source(item)
+    try:
+        changes.add_file(item.place, fd, mode, size_bytes)
+        if item.is_library and job.refresh is not None:
+            job.refresh.add_link(changes, item.place, fd)
+    finally:
+        posix.close(fd)
+
+
+def _put(changes: Changes, where: str) -> None:
+    try:
+        changes.put_in_place()
+    except OSError as error:
+        message, hint = _not_put("", error)
+        raise NotInjectedError(message, code="not_injected", file=where, hint=hint) from None
+
+
+def _not_put(place: str, error: OSError) -> tuple[str, str]:
+    """What can't be done at *place* ("": in all of the root), and a hint."""
+    what = f"{quoted(place, 200)} can't be put into the container" if place else "can't be changed"
+    hint = HINTS.get(error.errno or 0, "look at the container's root file system")
+    return f"{what}: {os_reason(error)}", hint
+
+
+HINTS = {
     errno.ENOENT: 'list the directory above it under "directories", or have the image bring it',
     errno.ENOTDIR: "something else is in the place of a directory; choose another path",
     errno.EISDIR: "a directory is there; choose another path",
@@ -158,19 +250,4 @@ _HINTS = {
     errno.EDQUOT: "free some of the quota",
     errno.EFBIG: "name a smaller file",
 }
-
-
-@contextmanager
-def _explained(file: str, pointer: str, target: str = "") -> Iterator[None]:
-    """Turn an OSError into one of ours that names *target*."""
-    try:
-        yield
-    except OSError as error:
-        what = f"{quoted(target, 200)} can't be put into the container" if target else "can't be changed"
-        raise NotInjectedError(
-            f"{what}: {os_reason(error)}",
-            code="not_injected",
-            file=file,
-            pointer=pointer or None,
-            hint=_HINTS.get(error.errno or 0, "look at the container's root file system"),
-        ) from None
+"""What users can do about an error, by its number."""

@@ -9,26 +9,28 @@ no link can lead elsewhere.
 from __future__ import annotations
 
 import errno
-import os
 import posix
-import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from time import monotonic
 
 from ocihooks.injector.kernel import IN_ROOT, NO_MAGICLINKS, NO_XDEV, openat2
+from ocihooks.reading import read_whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
 
 MOST_LINKS = 40
 MOST_TRIES, TRIES_S = 128, 1.0
 """How often, and for how long, a path is tried anew while somebody moves directories on it."""
 
 _DIRECTORY = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
+_READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY | posix.O_NONBLOCK
 _RESOLVE = IN_ROOT | NO_MAGICLINKS | NO_XDEV
+_KIND, _LINK, _FOLDER, _REGULAR = 0o170000, 0o120000, 0o040000, 0o100000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """
     Where a file is or is to be.
@@ -36,10 +38,25 @@ class Place:
     Attributes:
         parent: Descriptor of its directory; it belongs to the `Root`.
         name: Its name there.
+        status: What is there, links not followed; None: nothing.
     """
 
-    parent: int
-    name: str
+    __slots__ = ("name", "parent", "status")
+
+    def __init__(self, parent: int, name: str, status: posix.stat_result | None = None) -> None:
+        self.parent = parent
+        self.name = name
+        self.status = status
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether a directory is there."""
+        return self.status is not None and self.status.st_mode & _KIND == _FOLDER
+
+    @property
+    def is_link(self) -> bool:
+        """Whether a link is there."""
+        return self.status is not None and self.status.st_mode & _KIND == _LINK
 
 
 class Root:
@@ -74,21 +91,57 @@ class Root:
         """An O_PATH descriptor, which belongs to the root, of the directory at *path*; links lead inside the root."""
         found = self._directories.get(path)
         if found is None:
+            _refuse_nul(path)
             found = self._directories[path] = self._resolved(path)
         return found
 
     def place(self, path: str) -> Place:
         """Where *path* leads: if it is a link, where that leads, whether anything is there or not."""
         for _ in range(MOST_LINKS):
-            above, _, name = path.rstrip("/").rpartition("/")
-            if name in ("", ".", ".."):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            parent = self.directory(above)
-            target = _link(name, parent)
-            if target is None:
-                return Place(parent=parent, name=name)
-            path = target if target.startswith("/") else f"{above}/{target}"
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            place = self.name(path)
+            if not place.is_link:
+                return place
+            target = posix.readlink(place.name, dir_fd=place.parent)
+            path = target if target.startswith("/") else f"{path.rstrip('/').rpartition('/')[0]}/{target}"
+        raise OSError(errno.ELOOP, posix.strerror(errno.ELOOP))
+
+    def name(self, path: str) -> Place:
+        """The place of *path* itself, also where a link is there."""
+        above, _, name = path.rstrip("/").rpartition("/")
+        _refuse_nul(path)
+        if name in ("", ".", ".."):
+            raise IsADirectoryError(errno.EISDIR, posix.strerror(errno.EISDIR))
+        return look(self.directory(above), name)
+
+    def where(self, directory: int) -> str:
+        """The path in the root, without links, of a *directory* that belongs to it; "" for the root itself."""
+        own, found = (posix.readlink(f"/proc/self/fd/{fd}") for fd in (self.fd, directory))
+        return found[len(own.rstrip("/")) :].rstrip("/")
+
+    def read(self, path: str, limit_bytes: int) -> bytes:
+        """The first *limit_bytes* of the regular file at *path*; nothing else is opened for reading."""
+        place = self.place(path)
+        handle = posix.open(place.name, posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=place.parent)
+        try:
+            status = posix.fstat(handle)
+            if status.st_mode & _KIND != _REGULAR:
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            fd = posix.open(f"/proc/self/fd/{handle}", _READ)
+        finally:
+            posix.close(handle)
+        try:
+            return read_whole(fd, status.st_size, limit_bytes)[:limit_bytes]
+        finally:
+            posix.close(fd)
+
+    def names(self, path: str, most: int) -> list[str]:
+        """The names in the directory at *path*, at most so many."""
+        fd = posix.open(".", _READ | posix.O_DIRECTORY, dir_fd=self.directory(path))
+        try:
+            with posix.scandir(fd) as entries:
+                return [entry.name for entry, _ in zip(entries, range(most), strict=False)]
+        finally:
+            posix.close(fd)
 
     def make_directory(self, path: str) -> tuple[Place, ...]:
         """Make the directory at *path* with those above it, and return what was made, the outermost first."""
@@ -101,7 +154,7 @@ class Root:
                     parent = self.directory(reached)
                 except FileNotFoundError:
                     posix.mkdir(name, 0o755, dir_fd=parent)
-                    made.append(Place(parent=parent, name=name))
+                    made.append(Place(parent, name))
                     parent = self.directory(reached)
         except BaseException:
             remove_directories(made)
@@ -109,18 +162,18 @@ class Root:
         return tuple(made)
 
     def _resolved(self, path: str) -> int:
-        end = time.monotonic() + TRIES_S
+        end = monotonic() + TRIES_S
         for _ in range(MOST_TRIES):
             try:
-                return openat2(self.fd, os.fsencode(path) or b"/", _DIRECTORY, _RESOLVE)
+                return openat2(self.fd, path.encode("utf-8", "surrogateescape") or b"/", _DIRECTORY, _RESOLVE)
             except BlockingIOError:
-                if time.monotonic() > end:
+                if monotonic() > end:
                     break
             except OSError as error:
                 if error.errno in (errno.ENOSYS, errno.EPERM):
                     return self._walked(path)
                 raise
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        raise BlockingIOError(errno.EAGAIN, posix.strerror(errno.EAGAIN))
 
     def _walked(self, path: str) -> int:
         """What `_resolved` returns, where the kernel can't resolve inside a root: no link on the way is followed."""
@@ -137,28 +190,34 @@ class Root:
         return current
 
 
+def _refuse_nul(path: str) -> None:
+    """Raise if the kernel would take *path* for a shorter one."""
+    if "\0" in path:
+        raise OSError(errno.EINVAL, posix.strerror(errno.EINVAL))
+
+
+def look(parent: int, name: str) -> Place:
+    """The place *name* in *parent*, with what is there now."""
+    try:
+        return Place(parent, name, posix.stat(name, dir_fd=parent, follow_symlinks=False))
+    except FileNotFoundError:
+        return Place(parent, name)
+
+
 def remove_directories(places: Sequence[Place]) -> None:
     """Remove what `Root.make_directory` has made, as far as it's empty."""
     for place in reversed(places):
-        with suppress(OSError):
+        try:
             posix.rmdir(place.name, dir_fd=place.parent)
+        except OSError:
+            continue
 
 
 def _step(name: str, above: int, device: int) -> int:
     if name == "..":
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        raise OSError(errno.EXDEV, posix.strerror(errno.EXDEV))
     fd = posix.open(name, _DIRECTORY | posix.O_NOFOLLOW, dir_fd=above)
     if posix.fstat(fd).st_dev != device:
         posix.close(fd)
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        raise OSError(errno.EXDEV, posix.strerror(errno.EXDEV))
     return fd
-
-
-def _link(name: str, parent: int) -> str | None:
-    """Where the link *name* leads; None if it is no link, or not there."""
-    try:
-        return posix.readlink(name, dir_fd=parent)
-    except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOENT):
-            return None
-        raise

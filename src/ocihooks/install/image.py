@@ -24,6 +24,8 @@ ASLEEP = (
     "ocihooks.wrapper.logline",
     "ocihooks.wrapper.report",
     "ocihooks.hooksd.patterns",
+    *("ocihooks.injector.errors", "ocihooks.injector.kernel", "ocihooks.injector.rootfs", "ocihooks.injector.changes"),
+    *("ocihooks.injector.items", "ocihooks.injector.worker", "ocihooks.injector.inject", "ocihooks.injector.target"),
 )
 """What is rarely needed: unpacked when it is imported."""
 

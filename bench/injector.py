@@ -1,0 +1,153 @@
+"""
+What oci-injector-hook costs: copies against those of cp, and a container that asks for nothing against the interpreter.
+
+As in bench.py the runs of a row and of what it is compared with take turns, and the least CPU time of each counts, user
+and system, with all processes that were started and waited for. Copies of both stay on one file system.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from bench import cpu_seconds, verdict
+
+from ocihooks.install.install import Request, install
+
+NAME = "oci-injector-hook"
+LIBRARIES, LIBRARY_BYTES = 8, 128 << 20
+"""1 GiB of libraries."""
+
+SMALL_FILES, SMALL_BYTES = 1000, 3000
+
+
+@dataclass(kw_only=True)
+class Row:
+    """
+    One line of the table.
+
+    Attributes:
+        label: What is measured.
+        ours: The hook's run: its program, and the file of its standard input.
+        other: The command that it is compared with.
+        limit: The largest ratio that we allow ourselves.
+        rounds: How many turns each takes.
+        before: Called before each run, not measured.
+        best: The least seconds of both.
+    """
+
+    label: str
+    ours: tuple[list[str], str]
+    other: list[str]
+    limit: float
+    rounds: int
+    before: Callable[[], object] = lambda: None
+    best: list[float] = field(default_factory=lambda: [float("inf"), float("inf")])
+
+    def measure(self) -> None:
+        """Let both take turns."""
+        for _ in range(self.rounds):
+            self.before()
+            self.best[0] = min(self.best[0], cpu_seconds(*self.ours))
+            self.before()
+            self.best[1] = min(self.best[1], cpu_seconds(self.other))
+
+    def __str__(self) -> str:
+        ratio = self.best[0] / self.best[1]
+        ours, other = (f"{seconds * 1000:8.2f}" for seconds in self.best)
+        return f"{self.label:58} {ours} {other} {ratio:7.2f} {self.limit:6.2f} {verdict(ratio, self.limit)}".rstrip()
+
+
+class Scene:
+    """Programs, sources and roots in one directory."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.python = ""
+
+    def program(self, name: str, members: dict[str, object], *, asks: bool = True) -> tuple[list[str], str]:
+        """The hook for a container *name* that asks for what an injector file with *members* says, or does not."""
+        conf, bundle = self.place / f"conf-{name}", self.place / f"bundle-{name}"
+        for directory in (conf, bundle / "rootfs/etc", bundle / "rootfs/lib64"):
+            directory.mkdir(parents=True)
+        (bundle / "rootfs/lib64/ld-linux-x86-64.so.2").touch()
+        (conf / "a.json").write_text(json.dumps({"activation_flag": "WITH", **members}))
+        config = {"process": {"env": ["WITH=1"] if asks else ["A=1"]}, "root": {"path": "rootfs"}}
+        (bundle / "config.json").write_text(json.dumps(config))
+        state = self.place / f"state-{name}"
+        state.write_text(json.dumps({"ociVersion": "1.0.2", "id": "c", "status": "creating", "bundle": str(bundle)}))
+        record = install(Request(prefix=str(self.place / f"prefix-{name}"), program=NAME, name=NAME))
+        self.python = record.python
+        return [shutil.which("env") or "env", f"OCI_INJECTOR_CONFIG_DIR={conf}", record.script], str(state)
+
+    def sources(self, name: str, count: int, data: bytes) -> Path:
+        """A directory with *count* files of that content."""
+        directory = self.place / name
+        directory.mkdir()
+        for number in range(count):
+            (directory / f"lib{number}.so.1").write_bytes(data)
+        return directory
+
+
+def copies(scene: Scene, kind: str, source: Path, cp: list[str], *, limit: float, rounds: int) -> Row:
+    """A row: all files of *source* into a root, against *cp*, whose last words are a source and a target."""
+    files = [str(path) for path in sorted(source.iterdir())]
+    ours = scene.program(kind, {"directories": [str(source)], kind: files})
+    target, root = scene.place / f"copied-{kind}", scene.place / f"bundle-{kind}/rootfs{source}"
+
+    numbers = count()
+
+    def clear() -> None:
+        for directory in (target, root):
+            if directory.exists() and kind == "libraries":
+                shutil.rmtree(directory)
+            elif directory.exists():  # ext4 takes long to make a file where many have just been removed
+                directory.rename(scene.place / f"former-{next(numbers)}")
+
+    label = f"{len(files)} {kind} of {source.name}, against {' '.join(cp)}"
+    other = [shutil.which(cp[0]) or cp[0], *cp[1:], str(source), str(target)]
+    return Row(label=label, ours=ours, other=other, limit=limit, rounds=rounds, before=clear)
+
+
+def rows(scene: Scene, rounds: int) -> Iterator[Row]:
+    """All rows."""
+    large = scene.sources("1 GiB", LIBRARIES, os.urandom(LIBRARY_BYTES))
+    small = scene.sources("3 kB each", SMALL_FILES, os.urandom(SMALL_BYTES))
+    yield copies(scene, "libraries", large, ["cp", "-r", "--reflink=auto"], limit=1.1, rounds=max(rounds // 4, 3))
+    yield copies(scene, "miscellaneous", small, ["cp", "-a"], limit=1.5, rounds=rounds)
+    ours = scene.program("nothing", {"binaries": ["/bin/true"]}, asks=False)
+    floor = [scene.python, "-I", "-S", "-c", "pass"]
+    yield Row(label="a container that asks for nothing", ours=ours, other=floor, limit=1.4, rounds=3 * rounds)
+
+
+@contextmanager
+def scene_in_temporary_directory() -> Iterator[Scene]:
+    """A scene on a disk, in a directory that root alone could have written."""
+    with tempfile.TemporaryDirectory(prefix="ocihooks-bench-", dir="/tmp") as directory:
+        yield Scene(Path(directory))
+
+
+def main() -> int:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=25, help="how many turns a row takes (default 25)")
+    rounds = parser.parse_args().rounds
+    with scene_in_temporary_directory() as scene:
+        print(f"{'':58} {'CPU ms':>8} {'other':>8} {'ratio':>7} {'limit':>6}")
+        for row in rows(scene, rounds):
+            row.measure()
+            print(row, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""
+What a hook is to put into a container, one thing at a time, checked as far as the host can tell.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from ocihooks.errors import os_reason, quoted
+from ocihooks.injector.changes import MOST_BYTES
+from ocihooks.injector.errors import NotInjectedError
+from ocihooks.injector.files import MOUNT, Entry, InjectorFile, inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ocihooks.injector.host import Node
+    from ocihooks.injector.target import Target
+
+    Tell = Callable[[str, str], None]
+
+_KIND, _REGULAR, _SET_UID, _SET_GID = 0o170000, 0o100000, 0o4000, 0o2000
+_READ = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
+"""Whatever a source is: this neither waits nor gets a terminal."""
+
+_BEFORE_CREATE = "set injector-dir in the settings of ocihooks-runtime, which does so before a container is created"
+
+
+class Item:
+    """
+    One thing for a container.
+
+    Attributes:
+        file: The injector file.
+        entry: Where it says so.
+        source: The path on the host; "" for a directory to be made.
+        place: The place in the container, from / down.
+        node: What the host has there, for devices; None for all others.
+    """
+
+    __slots__ = ("entry", "file", "node", "place", "source")
+
+    def __init__(self, file: str, entry: Entry, source: str, place: str, node: Node | None = None) -> None:
+        self.file = file
+        self.entry = entry
+        self.source = source
+        self.place = place
+        self.node = node
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory to be made."""
+        return self.entry.kind == "directories"
+
+    @property
+    def is_library(self) -> bool:
+        """Whether the dynamic linker is to find it."""
+        return self.entry.kind == "libraries"
+
+    def refused(self, message: str, hint: str, code: str = "not_injected") -> NotInjectedError:
+        """The error that names the place in the injector file."""
+        return NotInjectedError(message, code=code, file=self.file, pointer=self.entry.pointer, hint=hint)
+
+
+def items_for(files: Sequence[InjectorFile], target: Target, tell: Tell) -> tuple[Item, ...]:
+    """
+    What *files* say is to be put into *target*: all but what is in its configuration, or optional and not there.
+
+    Raises:
+        NotInjectedError: Something can't be given.
+    """
+    items: list[Item] = []
+    for file in files:
+        try:
+            _check_variables(file, target)
+        except NotInjectedError as error:
+            _leave_out(error, tell, optional=file.optional)
+        for entry in file.entries:
+            try:
+                items += _items(file, entry, target)
+            except NotInjectedError as error:
+                _leave_out(error, tell, optional=entry.optional)
+    return tuple(items)
+
+
+def _leave_out(error: NotInjectedError, tell: Tell, *, optional: bool) -> None:
+    """Raise *error*, or tell it where the thing is *optional*."""
+    if not optional:
+        raise error
+    tell("info", f"left out, since it is optional: {error}")
+
+
+def _check_variables(file: InjectorFile, target: Target) -> None:
+    """Raise unless the container has the variables of *file*, which a hook can't give."""
+    for index, variable in enumerate(file.env):
+        if variable not in target.environment:
+            message = f"a hook can't give the variable {quoted(variable.partition('=')[0], 200)}"
+            raise NotInjectedError(
+                message, code="not_injected", file=file.file, pointer=f"/env/{index}", hint=_BEFORE_CREATE
+            )
+
+
+def _items(file: InjectorFile, entry: Entry, target: Target) -> Iterator[Item]:
+    for item in _devices(file, entry) if entry.kind == "devices" else (_plain(file, entry),):
+        if target.has(item.source, item.place):
+            continue
+        if file.way == MOUNT:
+            message = f'{quoted(item.place, 200)} is to be given by "way": "mount", and the container was made without'
+            raise item.refused(message, _BEFORE_CREATE)
+        if item.node is None:
+            _check(item, target)
+        yield item
+
+
+def _plain(file: InjectorFile, entry: Entry) -> Item:
+    """What an *entry* for anything but a device says."""
+    place = inside(entry.destination)
+    item = Item(file.file, entry, entry.source, place or "/")
+    if place is None:
+        message = f"{quoted(entry.destination, 200)} leads above the root of the container"
+        raise item.refused(message, "write the path from / down")
+    return item
+
+
+def _devices(file: InjectorFile, entry: Entry) -> Iterator[Item]:
+    """The devices that *entry* names, by a pattern perhaps."""
+    from ocihooks.injector.host import things_of
+
+    for thing in things_of(InjectorFile(file.file, file.flag, (entry,))):
+        if thing.problem is not None:
+            raise thing.problem
+        item = Item(file.file, entry, thing.source, thing.destination, thing.node)
+        if not item.place.startswith("/dev/"):
+            raise item.refused(f"{quoted(item.place, 200)}: devices go below /dev only", "choose another path")
+        yield item
+
+
+def _check(item: Item, target: Target) -> None:
+    """Raise unless the container would see a copy of *item*, and a hook can make one."""
+    if target.mounts:
+        check_visible(item, item.place, target.mounts)
+    if item.is_directory and item.source:
+        raise item.refused(f"a hook can't copy the directory {quoted(item.source, 200)}", _BEFORE_CREATE)
+
+
+def check_visible(item: Item, place: str, mounts: Iterable[str]) -> None:
+    """Raise if *place* lies in one of *mounts*, which hides what a hook puts there."""
+    for mount in mounts:
+        if f"{place}/".startswith(f"{mount.rstrip('/')}/") and mount != "/":
+            message = (
+                f"{quoted(item.place, 200)} can't be put into the container: its mount at {quoted(mount, 200)} hides it"
+            )
+            raise item.refused(message, "choose another path, outside of the container's mounts")
+
+
+def unreadable(item: Item, reason: str) -> NotInjectedError:
+    """The error about the source of *item*."""
+    message, hint = f"{quoted(item.source, 200)} can't be copied: {reason}", "name a file of the host that is there"
+    return item.refused(message, hint, code="read_failed")
+
+
+def open_source(item: Item) -> tuple[int, int, int]:
+    """A descriptor of the regular file that is the source of *item*, its permission bits, and its size in bytes."""
+    try:
+        fd = posix.open(item.source, _READ)
+        status = posix.fstat(fd)
+    except OSError as error:
+        raise unreadable(item, os_reason(error)) from None
+    wrong = ""
+    if status.st_mode & _KIND != _REGULAR:
+        wrong = "it is not a regular file"
+    elif status.st_size > MOST_BYTES:
+        wrong = f"it is larger than {MOST_BYTES >> 30} GiB"
+    if wrong:
+        posix.close(fd)
+        raise unreadable(item, wrong)
+    return fd, _mode_of_copy(status) if item.entry.mode is None else item.entry.mode, status.st_size
+
+
+def _mode_of_copy(status: posix.stat_result) -> int:
+    """
+    The permission bits of a copy, whose owner and group are the container's root.
+
+    A program that runs with the rights of another user or group would run with those of root: it loses that.
+    """
+    mode = status.st_mode & 0o7777
+    if status.st_uid not in (0, posix.geteuid()):
+        mode &= ~_SET_UID
+    if status.st_gid not in (0, posix.getegid()):
+        mode &= ~_SET_GID
+    return mode

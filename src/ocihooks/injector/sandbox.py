@@ -1,0 +1,287 @@
+"""
+Runs one static program of the host with a container's root as its own, from which it can only read.
+
+The program gets namespaces of its own, no capability but to read all files, limits, and a deadline; it ends with us.
+What it writes goes into a file system in memory that stands in place of the container's /etc and is empty but for what
+we put into it. Between the change of the root and the program nothing is imported or opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import posix
+from sys import byteorder
+from time import monotonic
+
+from ocihooks.injector.kernel import (
+    IN_ROOT,
+    NO_MAGICLINKS,
+    NO_XDEV,
+    forbid_new_privileges,
+    library_call,
+    openat2,
+    packed,
+    system_call,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEADLINE_S = 15.0
+SAID_BYTES = 2048
+"""How much of what the program says is kept."""
+
+COVERED = "var/cache/ldconfig"
+"""A directory in the place of which the program finds an empty one, if the container has it: it would write there."""
+
+_DIRECTORY = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
+_RESOLVE = IN_ROOT | NO_MAGICLINKS | NO_XDEV
+_NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+
+_MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 429, 430, 431, 432
+_FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
+_SET_STRING, _CREATE = 1, 6
+_BOTH_EMPTY = 0x04 | 0x40
+_ATTR_HARMLESS = 0x02 | 0x04 | 0x08  # nosuid, nodev, noexec
+
+_NEWNS, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x20000000, 0x40000000
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _NOATIME, _NODIRATIME = 1, 2, 4, 8, 32, 1024, 2048
+_BIND, _REC, _PRIVATE, _RELATIME = 4096, 16384, 1 << 18, 1 << 21
+_ST_RELATIME = 4096
+_DETACH = 2
+
+_SET_PDEATHSIG, _CAPBSET_DROP, _CAP_AMBIENT, _AMBIENT_CLEAR_ALL = 1, 24, 47, 4
+_DAC_OVERRIDE = 1
+_CAPABILITY_VERSION_3 = 0x20080522
+_SIGKILL = 9
+_BY_SIGNAL = 128
+
+_PROGRAM, _ROOT, _REFUSING = 3, 4, 5
+"""The descriptors that the last process has."""
+
+NOT_ALLOWED = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENODEV, errno.ENOSPC, errno.EUSERS)
+"""What the kernel says where it gives this process no namespaces or no file system in memory."""
+
+
+class Start:
+    """
+    What is to be run.
+
+    Attributes:
+        program: A static program, an open file.
+        words: Its arguments.
+        root: Path of the container's root.
+        inode: Device and inode of the root, as it was opened before; nothing is run in another one.
+        etc: The file system in memory for its /etc.
+    """
+
+    __slots__ = ("etc", "inode", "program", "root", "words")
+
+    def __init__(self, program: int, words: Sequence[str], *, root: str, inode: tuple[int, int], etc: int) -> None:
+        self.program = program
+        self.words = words
+        self.root = root
+        self.inode = inode
+        self.etc = etc
+
+
+class Ended:
+    """
+    What became of the program.
+
+    Attributes:
+        status: Its exit status, 128 more than the signal's number if one ended it; None: it was killed, since it did
+            not end in time.
+        said: The beginning of its output.
+        refused: What the kernel refused before the program was started, as an error number; 0: nothing.
+    """
+
+    __slots__ = ("refused", "said", "status")
+
+    def __init__(self, status: int | None, said: bytes, refused: int) -> None:
+        self.status = status
+        self.said = said
+        self.refused = refused
+
+
+def file_system_in_memory(size_bytes: int, files: dict[str, bytes]) -> int:
+    """
+    A descriptor of an empty file system in memory, but for *files*; it is gone when the last one is closed.
+
+    Raises:
+        OSError: The kernel does not give us one, see `NOT_ALLOWED`.
+    """
+    context = system_call(_FSOPEN, b"tmpfs", _FSOPEN_CLOEXEC)
+    try:
+        for name, value in (("mode", "0755"), ("size", str(size_bytes)), ("nr_inodes", "64")):
+            system_call(_FSCONFIG, context, _SET_STRING, name.encode(), value.encode(), 0)
+        system_call(_FSCONFIG, context, _CREATE, None, None, 0)
+        directory = system_call(_FSMOUNT, context, _FSMOUNT_CLOEXEC, _ATTR_HARMLESS)
+    finally:
+        posix.close(context)
+    for name, data in files.items():
+        fd = posix.open(name, _NEW, 0o644, dir_fd=directory)
+        try:
+            posix.write(fd, data)
+        finally:
+            posix.close(fd)
+    return directory
+
+
+def run(start: Start, deadline_s: float = DEADLINE_S) -> Ended:
+    """Run a program and wait for its end."""
+    readable, writable = posix.pipe()  # what the program says
+    refusals, refusing = posix.pipe()
+    child = posix.fork()
+    if not child:
+        _keep(start, writable, refusing)
+    for fd in (writable, refusing):
+        posix.close(fd)
+    try:
+        said, in_time = _listen(readable, deadline_s)
+        if not in_time:
+            posix.kill(child, _SIGKILL)
+        _, status = posix.waitpid(child, 0)
+        refused = int.from_bytes(posix.read(refusals, 4), byteorder)
+    finally:
+        for fd in (readable, refusals):
+            posix.close(fd)
+    return Ended(posix.waitstatus_to_exitcode(status) if in_time else None, said, refused)
+
+
+def _listen(readable: int, deadline_s: float) -> tuple[bytes, bool]:
+    """The beginning of what is said until all who could say something have ended, and whether that was in time."""
+    from select import POLLIN, poll
+
+    said, end, waiting = b"", monotonic() + deadline_s, poll()
+    waiting.register(readable, POLLIN)
+    while (left := end - monotonic()) > 0:
+        if waiting.poll(left * 1000):
+            data = posix.read(readable, 65536)
+            if not data:
+                return said, True
+            said = (said + data)[:SAID_BYTES]
+    return said, False
+
+
+def _keep(start: Start, writable: int, refusing: int) -> None:
+    """The process between: its only child is the first of its process namespace, and both end together."""
+    status = 1
+    try:
+        library_call("prctl", _SET_PDEATHSIG, _SIGKILL)
+        library_call("unshare", _NEWPID)
+        child = posix.fork()
+        if not child:
+            _become(start, writable, refusing)
+        posix.close(writable)
+        _, ended = posix.waitpid(child, 0)
+        code = posix.waitstatus_to_exitcode(ended)
+        status = code if code >= 0 else _BY_SIGNAL - code
+    except OSError as error:
+        posix.write(refusing, packed(error.errno or errno.EPERM, 4))
+    finally:
+        posix._exit(status)  # noqa: SLF001
+
+
+def _become(start: Start, writable: int, refusing: int) -> None:
+    """Enter the root and become the program."""
+    try:
+        library_call("prctl", _SET_PDEATHSIG, _SIGKILL)
+        library_call("unshare", _NEWNS | _NEWNET | _NEWIPC | _NEWUTS)
+        top = _mounted(start)
+        for capability in range(64):
+            if capability != _DAC_OVERRIDE:
+                _drop(capability)
+        forbid_new_privileges()
+        nothing = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
+        _arrange({0: nothing, 1: writable, 2: writable, _PROGRAM: start.program, _ROOT: top, _REFUSING: refusing})
+        refusing = _REFUSING
+        _set_limits()
+        posix.fchdir(_ROOT)
+        library_call("pivot_root", b".", b".")
+        library_call("umount2", b".", _DETACH)
+        _keep_one_capability()
+        posix.execve(_PROGRAM, list(start.words), {})
+    except OSError as error:
+        posix.write(refusing, packed(error.errno or errno.EPERM, 4))
+    finally:
+        posix._exit(1)  # noqa: SLF001
+
+
+def _mounted(start: Start) -> int:
+    """A descriptor of the root on a mount of its own that nobody else sees, with the other /etc in its place."""
+    library_call("mount", b"none", b"/", None, _REC | _PRIVATE, None)
+    place = _path(_same(start.root, start.inode))
+    library_call("mount", place, place, None, _BIND, None)
+    top = _same(start.root, start.inode)
+    library_call("mount", None, _path(top), None, _REMOUNT | _BIND | _harmless(top), None)
+    _put(start.etc, top, "etc")
+    try:
+        _put(file_system_in_memory(1 << 20, {}), top, COVERED)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return top
+
+
+def _same(root: str, inode: tuple[int, int]) -> int:
+    """The *root*, opened in this mount namespace, if it is the one that was opened before."""
+    fd = posix.open(root, _DIRECTORY)
+    status = posix.fstat(fd)
+    if (status.st_dev, status.st_ino) != inode:
+        raise OSError(errno.ESTALE, posix.strerror(errno.ESTALE))
+    return fd
+
+
+def _path(fd: int) -> bytes:
+    return f"/proc/self/fd/{fd}".encode()
+
+
+def _harmless(top: int) -> int:
+    """The flags with which nothing on the mount *top* can be changed, be run, or be a device."""
+    present = posix.fstatvfs(top).f_flag
+    times = present & (_NOATIME | _NODIRATIME) | (_RELATIME if present & _ST_RELATIME else 0)
+    return times | _RDONLY | _NOSUID | _NODEV | _NOEXEC
+
+
+def _put(directory: int, top: int, path: str) -> None:
+    """Mount *directory* over the directory at *path* in the root *top*."""
+    place = openat2(top, path.encode(), _DIRECTORY, _RESOLVE)
+    system_call(_MOVE_MOUNT, directory, b"", place, b"", _BOTH_EMPTY)
+
+
+def _set_limits() -> None:
+    from resource import RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, setrlimit
+
+    limits = {RLIMIT_CORE: 0, RLIMIT_CPU: 20, RLIMIT_FSIZE: 64 << 20, RLIMIT_NOFILE: 64, RLIMIT_AS: 2 << 30}
+    for limit, value in limits.items():
+        try:
+            setrlimit(limit, (value, value))
+        except ValueError:  # a lower one is set already, and may not be raised
+            continue
+
+
+def _drop(capability: int) -> None:
+    """Take *capability* out of what programs can get."""
+    try:
+        library_call("prctl", _CAPBSET_DROP, capability, 0, 0, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # there is none of this number
+            raise
+
+
+def _arrange(fds: dict[int, int]) -> None:
+    """Have the descriptors *fds*, and no others; only the first three are the program's."""
+    free = max(*fds, *fds.values()) + 1
+    moved = {number: posix.dup2(fd, free + number, inheritable=False) for number, fd in fds.items()}
+    for number, fd in moved.items():
+        posix.dup2(fd, number, inheritable=number <= 2)
+    posix.closerange(max(fds) + 1, 1 << 20)
+
+
+def _keep_one_capability() -> None:
+    """Have no capability but the one to read all files."""
+    library_call("prctl", _CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
+    header = packed(_CAPABILITY_VERSION_3, 4) + packed(0, 4)
+    one = packed(1 << _DAC_OVERRIDE, 4)
+    library_call("capset", header, one + one + packed(0, 4) + bytes(12))
