@@ -28,18 +28,12 @@ Run = Callable[..., Finished]
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeRuntime:
-    """A fake runtime that records its calls with all that it can."""
-    return write_fake_runtime(tmp_path / "fake", record=tmp_path / "record", copy_config=True)
-
-
-@pytest.fixture
-def run(fake: FakeRuntime) -> Run:
+def run(fake_runtime: FakeRuntime) -> Run:
     """Call the fake runtime."""
 
     def call(*arguments: str, **options: Any) -> Finished:
         settings = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
-        finished: Finished = subprocess.run([fake.path, *arguments], check=False, **(settings | options))
+        finished: Finished = subprocess.run([fake_runtime.path, *arguments], check=False, **(settings | options))
         return finished
 
     return call
@@ -132,13 +126,13 @@ class TestCommandLine:
             pytest.param(["kill", "c1", "TERM", "x"], "kill: expected one container ID, found 3 words", id="kill"),
         ],
     )
-    def test_not_understood(self, arguments: list[str], message: str, run: Run, fake: FakeRuntime) -> None:
+    def test_not_understood(self, arguments: list[str], message: str, run: Run, fake_runtime: FakeRuntime) -> None:
         """A call that makes no sense fails with one line that says why, and is recorded all the same."""
         finished = run(*arguments)
         assert finished.returncode == 1
         assert finished.stderr.count("\n") == 1
         assert message in finished.stderr
-        assert [call.argv[1:] for call in fake.calls()] == [tuple(arguments)]
+        assert [call.argv[1:] for call in fake_runtime.calls()] == [tuple(arguments)]
 
     def test_version_and_features(self, run: Run) -> None:
         """The version and the features are told without a container."""
@@ -393,7 +387,7 @@ class TestHooks:
 class TestRecord:
     """What a call was given, as it was before bash and Python."""
 
-    def test_arguments_and_environment(self, run: Run, fake: FakeRuntime) -> None:
+    def test_arguments_and_environment(self, run: Run, fake_runtime: FakeRuntime) -> None:
         """Arguments and environment are recorded byte for byte, in order, also what no shell would hand on."""
         environment = {
             b"A": b"1",
@@ -403,16 +397,16 @@ class TestRecord:
             b"": b"e",
         }
         run("state", "\udcff", "", "a\nb", env=environment)
-        (call,) = fake.calls()
-        assert call.argv == (str(fake.path), "state", "\udcff", "", "a\nb")
+        (call,) = fake_runtime.calls()
+        assert call.argv == (str(fake_runtime.path), "state", "\udcff", "", "a\nb")
         assert call.environment == ("A=1", "odd.name=x", "bytes\udcff=\udcfe\n=", "BASH_FUNC_x%%=() { :; }", "=e")
 
-    def test_empty_environment(self, run: Run, fake: FakeRuntime) -> None:
+    def test_empty_environment(self, run: Run, fake_runtime: FakeRuntime) -> None:
         """An empty environment is recorded as empty."""
         run("--version", env={})
-        assert fake.calls()[0].environment == ()
+        assert fake_runtime.calls()[0].environment == ()
 
-    def test_startup_files_are_not_read(self, run: Run, fake: FakeRuntime, tmp_path: Path) -> None:
+    def test_startup_files_are_not_read(self, run: Run, fake_runtime: FakeRuntime, tmp_path: Path) -> None:
         """Variables that make bash or Python run other code have no effect and are recorded."""
         evil = tmp_path / "json.py"
         evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
@@ -420,9 +414,9 @@ class TestRecord:
         finished = run("--version", env=environment, cwd=tmp_path)
         assert finished.returncode == 0
         assert not (tmp_path / "ran").exists()
-        assert fake.calls()[0].environment == tuple(f"{name}={value}" for name, value in environment.items())
+        assert fake_runtime.calls()[0].environment == tuple(f"{name}={value}" for name, value in environment.items())
 
-    def test_process_attributes(self, fake: FakeRuntime, tmp_path: Path) -> None:
+    def test_process_attributes(self, fake_runtime: FakeRuntime, tmp_path: Path) -> None:
         """Working directory, umask, parent, descriptors above 2, ignored and blocked signals are recorded."""
         left, right = socket.socketpair()
         inherited = left.fileno()
@@ -438,20 +432,20 @@ class TestRecord:
         with left, right:
             for ignored in ("SIGHUP SIGPIPE", "SIGXFSZ SIGQUIT", ""):
                 subprocess.run(
-                    [sys.executable, "-c", code, fake.path, ignored],
+                    [sys.executable, "-c", code, fake_runtime.path, ignored],
                     cwd=tmp_path,
                     pass_fds=[inherited],
                     stdout=subprocess.DEVNULL,
                     check=True,
                 )
-        for call, ignored in zip(fake.calls(), ("SIGHUP SIGPIPE", "SIGQUIT SIGXFSZ", ""), strict=True):
+        for call, ignored in zip(fake_runtime.calls(), ("SIGHUP SIGPIPE", "SIGQUIT SIGXFSZ", ""), strict=True):
             assert call.ignored_signals == tuple(ignored.split())
             assert call.blocked_signals == ("SIGUSR2",)
             assert (call.cwd, call.umask, call.parent_pid) == (str(tmp_path), "0027", os.getpid())
             assert list(call.descriptors) == [inherited]
             assert call.descriptors[inherited].startswith("socket:[")
 
-    def test_config(self, run: Run, fake: FakeRuntime, bundle: Callable[..., MadeBundle]) -> None:
+    def test_config(self, run: Run, fake_runtime: FakeRuntime, bundle: Callable[..., MadeBundle]) -> None:
         """On create and run the record holds config.json as it was at that moment, elsewhere none."""
         made = bundle()
         content = made.config_path.read_bytes()
@@ -460,7 +454,7 @@ class TestRecord:
         run("start", "c1")
         run("run", "c2", cwd=made.directory)
         run("create", "-b", "/nonexistent", "c3")
-        created, started, other, missing = fake.calls()
+        created, started, other, missing = fake_runtime.calls()
         assert (created.config, created.config_sha256) == (content.decode(), hashlib.sha256(content).hexdigest())
         assert (other.config, other.config_sha256) == ("changed", hashlib.sha256(b"changed").hexdigest())
         assert started.config_sha256 is missing.config_sha256 is None
@@ -481,13 +475,15 @@ class TestRecord:
         subprocess.run([fake.path, "--version"], stdout=subprocess.DEVNULL, check=True)
         assert fake.calls() == ()
 
-    def test_parallel_calls(self, fake: FakeRuntime) -> None:
+    def test_parallel_calls(self, fake_runtime: FakeRuntime) -> None:
         """Records of calls at the same time do not mix."""
         padding = "x" * 20_000
-        processes = [subprocess.Popen([fake.path, "state", f"{n}", padding], stderr=subprocess.PIPE) for n in range(10)]
+        processes = [
+            subprocess.Popen([fake_runtime.path, "state", f"{n}", padding], stderr=subprocess.PIPE) for n in range(10)
+        ]
         for process in processes:
             process.communicate()
-        assert sorted(call.argv[2] for call in fake.calls()) == sorted(str(n) for n in range(10))
+        assert sorted(call.argv[2] for call in fake_runtime.calls()) == sorted(str(n) for n in range(10))
 
 
 class TestAnswers:

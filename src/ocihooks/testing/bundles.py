@@ -70,6 +70,22 @@ def make_rootfs(directory: str | os.PathLike[str]) -> Path:
         UnavailableError: There is no statically linked busybox on PATH.
     """
     busybox = _static_busybox()
+    rootfs = make_empty_rootfs(directory)
+    shutil.copyfile(busybox, rootfs / "bin/busybox")
+    (rootfs / "bin/busybox").chmod(0o755)
+    for applet in _applets(busybox):
+        (rootfs / "bin" / applet).unlink(missing_ok=True)
+        (rootfs / "bin" / applet).symlink_to("busybox")
+    return rootfs
+
+
+def make_empty_rootfs(directory: str | os.PathLike[str]) -> Path:
+    """
+    Make a root file system without programs in *directory*, which may exist: for hooks that run none in there.
+
+    Returns:
+        Its absolute path.
+    """
     rootfs = Path(directory).absolute()
     for name in (".", *_DIRECTORIES):
         (rootfs / name).mkdir(parents=True, exist_ok=True)
@@ -77,11 +93,6 @@ def make_rootfs(directory: str | os.PathLike[str]) -> Path:
     for name, text in _FILES.items():
         (rootfs / name).write_text(text)
         (rootfs / name).chmod(0o644)
-    shutil.copyfile(busybox, rootfs / "bin/busybox")
-    (rootfs / "bin/busybox").chmod(0o755)
-    for applet in _applets(busybox):
-        (rootfs / "bin" / applet).unlink(missing_ok=True)
-        (rootfs / "bin" / applet).symlink_to("busybox")
     return rootfs
 
 

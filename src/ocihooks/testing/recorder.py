@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,14 @@ from typing import Any
 from ocihooks.spec.stage import STAGES
 
 _ENV = ["PATH=/usr/bin:/bin"]
-# One write a line: $0 is the word to write down, $1 the file.
-_SCRIPT = r'line="$0	$(pwd)	$(cat)"; printf "%s\n" "$line" >> "$1"'
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+# One write a line: $0 is the word to write down, $1 the file. What the shell adds to its environment is not there yet.
+_SCRIPT = r"""
+namespaces=$(for kind in @; do readlink /proc/self/ns/$kind; done | tr '\n' ' ')
+environment=$([ ! -e /proc/self ] || tr '\0' '\001' < /proc/self/environ)
+line="$0	$(pwd)	$namespaces	$environment	$(cat)"
+printf '%s\n' "$line" >> "$1"
+""".replace("@", " ".join(_NAMESPACES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +34,15 @@ class RecordedHook:
     Attributes:
         label: What ``recording_hook`` was told to write, usually the stage.
         cwd: Its working directory.
+        namespaces: Its namespaces' names by kind (cgroup, ipc, mnt, net, pid, user, uts); empty without /proc.
+        environment: ``NAME=value`` entries in their order, as the runtime gave them; empty without /proc.
         state: The container state that it read, parsed.
     """
 
     label: str
     cwd: str
+    namespaces: Mapping[str, str]
+    environment: tuple[str, ...]
     state: dict[str, Any]
 
 
@@ -44,7 +54,7 @@ def recording_hook(label: str, file: str | os.PathLike[str], *, exit_status: int
         label: Word that tells this hook from others, without tabs and line breaks.
         file: Absolute path as the hook sees it: inside the container for startContainer.
     """
-    script = f"{_SCRIPT}; exit {exit_status}" if exit_status else _SCRIPT
+    script = f"{_SCRIPT}exit {exit_status}" if exit_status else _SCRIPT
     return {"path": "/bin/sh", "args": ["sh", "-c", script, label, os.fspath(file)], "env": list(_ENV)}
 
 
@@ -68,5 +78,15 @@ def read_recorded(file: str | os.PathLike[str]) -> tuple[RecordedHook, ...]:
         text = Path(file).read_text()
     except FileNotFoundError:
         return ()
-    records = (line.split("\t", 2) for line in text.splitlines())
-    return tuple(RecordedHook(label=label, cwd=cwd, state=json.loads(state)) for label, cwd, state in records)
+    return tuple(map(_recorded, text.splitlines()))
+
+
+def _recorded(line: str) -> RecordedHook:
+    label, cwd, namespaces, environment, state = line.split("\t", 4)
+    return RecordedHook(
+        label=label,
+        cwd=cwd,
+        namespaces=dict(zip(_NAMESPACES, namespaces.split(), strict=False)),
+        environment=tuple(filter(None, environment.split("\1"))),
+        state=json.loads(state),
+    )
