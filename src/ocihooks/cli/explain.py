@@ -10,9 +10,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from ocihooks.cli.command import Command, Example
-from ocihooks.cli.explanation import Explained, Explanation, added, explain, filters, made_up, removed, select
+from ocihooks.cli.explanation import Explained, Explanation, added, explain, filters, modifiers, removed, select
 from ocihooks.cli.explanation_text import as_text
 from ocihooks.cli.inventory import when_json
+from ocihooks.cli.live import LIVE_MEMBERS, Live, address_option, engine_option, live_json, look_at
+from ocihooks.cli.made_up import described, is_described, made_up_options
 from ocihooks.cli.options import (
     SUPERVISION_MEMBERS,
     SWITCH_MEMBERS,
@@ -29,11 +31,9 @@ from ocihooks.document import Config, read_config
 from ocihooks.errors import UsageError, quoted
 from ocihooks.hooksd.matching import Condition
 
-DEFAULT_COMMAND = "/bin/sh"
-BIND_MOUNT = ("/made-up", "/made-up")
-
 EXAMPLES = (
-    Example(line="ocihooks explain /run/bundles/web", meaning="Why did this container get that hook, or none?"),
+    Example(line="ocihooks explain --engine docker web", meaning="Why did this container get that hook, or none?"),
+    Example(line="ocihooks explain /run/bundles/web", meaning="The same for a bundle."),
     Example(
         line="ocihooks explain --annotation com.example.gpu=yes --command /usr/bin/python3",
         meaning="What would such a container get?",
@@ -45,14 +45,15 @@ EXAMPLES = (
 )
 
 JSON_MEMBERS = {
-    "verdict": '"match", "no match", "refused" (no container is created), "switched off" or "sandbox" '
-    "(of a pod; rules do not apply).",
+    "verdict": '"match", "no match", "refused" (no container is created), "switched off", "sandbox" '
+    '(of a pod; rules do not apply) or "no wrapper" (its engine starts it without one, and reads no rules itself).',
     "container": "What rules see.",
-    "container.bundle": "The bundle, null for a made-up container.",
+    "container.bundle": "The bundle as it was named, or null.",
     "container.command": "process.args[0]; null without a process or arguments.",
     "container.annotations": "Key to value.",
     "container.has_bind_mounts": "Whether somebody other than the engine asked for a bind mount.",
     "container.sandbox": "Whether it is the sandbox container of a pod.",
+    **LIVE_MEMBERS,
     **SWITCH_MEMBERS,
     "rules": "Every rule that counts, in the order in which they run; with --rule only that one.",
     "rules[].name": "File name.",
@@ -75,6 +76,7 @@ JSON_MEMBERS = {
     **diagnostic_members("rules[].problems", "Findings about the file, and why a rule can't be decided."),
     "adds": "The hooks that config.json would gain, by stage.",
     "removes": "The hooks that it would lose by stage: ours, of rules that changed or no longer match.",
+    "modifiers": "The modifiers that would be asked about the container; explain does not ask them.",
     "filters": "Rules whose hooks would rewrite the configuration, in order.",
     "filters[].name": "File name of the rule.",
     "filters[].file": "Path of the rule.",
@@ -102,21 +104,18 @@ def rule_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     json_members=JSON_MEMBERS,
     statuses={0: "a rule matches", 1: "no rule matches, or the container would be refused"},
 )
-@click.argument("bundle", required=False, type=click.Path(exists=True, file_okay=False))
-@click.option("--annotation", "annotations", metavar="KEY=VALUE", multiple=True, help="Give the container one. Repeat.")
-@click.option(
-    "--command", "program", metavar="PATH", help="The container's command, its args[0].", show_default=DEFAULT_COMMAND
-)
-@click.option("--no-process", is_flag=True, help="A container without a process.")
-@click.option(
-    "--mount", "mounts", metavar="SOURCE:DEST", multiple=True, help="Give the container a bind mount. Repeat."
-)
-@click.option("--bind-mount", is_flag=True, help="Give it a bind mount, no matter which.")
+@click.argument("container", metavar="[CONTAINER|BUNDLE]", required=False, type=click.Path())
+@engine_option
+@address_option
+@made_up_options
 @click.option("--rule", metavar="NAME", help="Only the rule of this file name.", shell_complete=rule_names)
 @rules_options
 @json_option
 def command(
-    bundle: str | None,
+    *,
+    container: str | None,
+    engine: str | None,
+    address: str | None,
     rule: str | None,
     settings_file: str | None,
     hooks_dirs: tuple[str, ...],
@@ -127,58 +126,47 @@ def command(
     Tell which rules match a container, and why.
 
     Shows every rule with every condition and the value that it saw, what masked and broken rules mean for this
-    container, and what its config.json would gain. The container is that of BUNDLE (a directory with a config.json), or
-    one made up with --annotation, --command and --mount. Nothing is changed and no hook is run.
+    container, and what its config.json would gain. Nothing is changed and no hook is run.
+
+    The container is one of Docker, Podman or containerd, by its name, its id or the beginning of its id; or that of
+    BUNDLE, a directory with a config.json, if it is a path with a slash or there is such a directory; or one made up
+    with --annotation, --command and --mount. Of an engine's container it is also shown whether rules reach it, which
+    hooks it has, and, where records are kept, when it got them; its rules are those of the wrapper that started it.
     """
-    config = _container(bundle, **words)
-    explanation = explain(config, read_sources(settings_file, hooks_dirs))
+    given = described(words) if is_described(words) else None
+    _check_words(container, engine, address, given=given)
+    live = None
+    if container is not None and (engine is not None or not _is_bundle(container)):
+        live = look_at(container, engine, address, settings_file)
+    bundle = None if live else container
+    config = live.config if live else given or read_config(config_path(str(bundle)))
+    sources = live.sources(settings_file, hooks_dirs) if live else read_sources(settings_file, hooks_dirs)
+    explanation = explain(config, sources, is_reached=live is None or live.is_reached)
     shown = explanation.rules
     if rule is not None:
         shown = (_selected(explanation, rule),)
     if as_json:
-        write_json(as_document(explanation, shown, bundle))
+        write_json(as_document(explanation, shown, bundle, live))
     else:
-        write("\n".join(as_text(explanation, shown, bundle)))
+        write("\n".join(as_text(explanation, shown, bundle, live)))
     matched = explanation.verdict in ("match", "switched off") and any(one.matched for one in shown)
     return 0 if matched else 1
 
 
-def _container(
-    bundle: str | None,
-    *,
-    annotations: tuple[str, ...],
-    program: str | None,
-    no_process: bool,
-    mounts: tuple[str, ...],
-    bind_mount: bool,
-) -> Config:
-    given = bool(annotations or program is not None or no_process or mounts or bind_mount)
-    if bundle is not None:
-        if given:
-            raise UsageError("a bundle is explained as it is", hint="leave out BUNDLE to make up a container")
-        return read_config(config_path(bundle))
-    if not given:
-        raise UsageError("no container to explain", hint="name a bundle, or make one up with --annotation KEY=VALUE")
-    if no_process and program is not None:
-        raise UsageError("--no-process and --command contradict each other", hint="leave out one of them")
-    command = None if no_process else DEFAULT_COMMAND if program is None else program
-    places = [*map(_mount, mounts), *([BIND_MOUNT] if bind_mount else [])]
-    return made_up(annotations=dict(map(_annotation, annotations)), command=command, mounts=places)
+def _is_bundle(container: str) -> bool:
+    return "/" in container or os.path.isdir(container)
 
 
-def _annotation(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise UsageError(f"--annotation {quoted(text, 200)}: expected KEY=VALUE", hint="the value may be empty")
-    return key, value
-
-
-def _mount(text: str) -> tuple[str, str]:
-    source, _, destination = text.partition(":")
-    if not source or not destination.startswith("/"):
-        hint = "both parts are paths, the second one is that in the container"
-        raise UsageError(f"--mount {quoted(text, 200)}: expected SOURCE:DEST with an absolute DEST", hint=hint)
-    return source, destination
+def _check_words(container: str | None, engine: str | None, address: str | None, *, given: Config | None) -> None:
+    if address is not None and (engine is None or not address.startswith("/")):
+        raise UsageError("--address: expected the path of a socket, and --engine", hint="name both")
+    if engine is not None and container is None:
+        raise UsageError("--engine: no container is named", hint="name one by its name or id")
+    if container is not None and given is not None:
+        raise UsageError("a container that is there is explained as it is", hint="name none to make one up")
+    if container is None and given is None:
+        hint = "name a container or a bundle, or make one up with --annotation KEY=VALUE"
+        raise UsageError("no container to explain", hint=hint)
 
 
 def _selected(explanation: Explanation, name: str) -> Explained:
@@ -189,7 +177,9 @@ def _selected(explanation: Explanation, name: str) -> Explained:
     return found
 
 
-def as_document(explanation: Explanation, shown: tuple[Explained, ...], bundle: str | None) -> dict[str, Any]:
+def as_document(
+    explanation: Explanation, shown: tuple[Explained, ...], bundle: str | None, live: Live | None
+) -> dict[str, Any]:
     """The JSON output."""
     container = explanation.container
     return {
@@ -201,10 +191,12 @@ def as_document(explanation: Explanation, shown: tuple[Explained, ...], bundle: 
             "has_bind_mounts": container.has_bind_mounts,
             "sandbox": explanation.sandbox,
         },
+        "live": live_json(live, explanation.sources.settings) if live else None,
         "disabled": switch_json(explanation.sources.switch),
         "rules": [rule_json(rule, explanation) for rule in shown],
         "adds": _by_stage(added(explanation)),
         "removes": _by_stage(removed(explanation)),
+        "modifiers": list(modifiers(explanation)),
         "filters": [{"name": rule.name, "file": rule.file, "path": rule.hook.path} for rule in filters(explanation)],
         "refused": [problem.to_json() for problem in explanation.refused],
         "problems": [problem.to_json() for problem in explanation.problems],

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ocihooks.cli.inventory import Entry, entry, look
 from ocihooks.cli.options import Sources
+from ocihooks.compiled.compile import marks
 from ocihooks.compiled.ruleset import CompiledRuleView
 from ocihooks.document import Config, dumps, parse_config
 from ocihooks.engines.sandbox import is_sandbox
@@ -30,7 +31,7 @@ What a rule means for the container: its hooks go in; nothing; it should go in b
 it forbids to create the container.
 """
 
-Verdict = Literal["switched off", "refused", "sandbox", "match", "no match"]
+Verdict = Literal["switched off", "refused", "sandbox", "match", "no match", "no wrapper"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,17 +106,22 @@ def made_up(*, annotations: Mapping[str, str], command: str | None, mounts: Sequ
     return parse_config(json.dumps(document).encode(), MADE_UP)
 
 
-def explain(config: Config, sources: Sources) -> Explanation:
-    """Explain what the container of *config* gets; never raises for what rules or static hook files are like."""
+def explain(config: Config, sources: Sources, *, is_reached: bool = True) -> Explanation:
+    """
+    Explain what the container of *config* gets; never raises for what rules or static hook files are like.
+
+    Args:
+        is_reached: Whether rules reach the container at all; not where its engine starts it without the wrapper.
+    """
     rules, problems = look(sources.settings)
     container = container_of(config)
     applicable = sources.settings.sandbox or not is_sandbox(container.annotations)
     explained = tuple(
-        _explained(entry(number, rule, sources.settings), container, sources, applicable=applicable)
+        _explained(entry(number, rule, sources.settings), container, sources, applicable=applicable and is_reached)
         for number, rule in enumerate(rules, 1)
     )
-    plan, refused = _planned(config, sources, explained)
-    refused = (*only_errors(sources.problems), *refused)
+    plan, refused = _planned(config, sources, explained) if is_reached else (None, ())
+    refused = (*only_errors(sources.problems), *refused) if is_reached else ()
     return Explanation(
         container=container,
         config=config,
@@ -124,7 +130,7 @@ def explain(config: Config, sources: Sources) -> Explanation:
         plan=plan,
         refused=refused,
         problems=(*sources.problems, *problems),
-        verdict=_verdict(sources, explained, refused, applicable=applicable),
+        verdict=_verdict(sources, explained, refused, applicable=applicable) if is_reached else "no wrapper",
     )
 
 
@@ -189,9 +195,12 @@ def added(explanation: Explanation) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def removed(explanation: Explanation) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The hooks that config.json would lose: ours, of rules that changed or no longer match."""
+    """The hooks that config.json would lose: ours, of rules that changed or no longer match; not those of modifiers."""
     if explanation.plan is not None and explanation.plan.hooks is not None:
-        yield from _without(explanation.config.hooks or {}, explanation.plan.hooks)
+        there = marks(explanation.sources.settings)
+        for stage, hook in _without(explanation.config.hooks or {}, explanation.plan.hooks):
+            if rule_of(hook) not in there:
+                yield stage, hook
 
 
 def _without(hooks: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -205,6 +214,11 @@ def _without(hooks: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[tu
 def origin(hook: Mapping[str, Any]) -> str:
     """Where a hook of `added` comes from: a rule file, or a static hook file."""
     return rule_of(hook) or "static hook file"
+
+
+def modifiers(explanation: Explanation) -> tuple[str, ...]:
+    """The modifiers that would be asked, as the settings name them; nobody asks them here."""
+    return explanation.plan.modifiers if explanation.plan is not None else ()
 
 
 def filters(explanation: Explanation) -> tuple[CompiledRuleView, ...]:

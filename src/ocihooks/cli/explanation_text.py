@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from ocihooks.cli.explanation import Explained, Explanation, added, filters, origin, removed
+from ocihooks.cli.explanation import Explained, Explanation, added, filters, modifiers, origin, removed
+from ocihooks.cli.live import Live
+from ocihooks.cli.live_text import SHOWN, about_live, history, hook_line, named
 from ocihooks.cli.output import coloured, columns, finding_lines
 from ocihooks.errors import only_errors, printable, quoted
 from ocihooks.hooksd.matching import Condition
-from ocihooks.injection import supervised_hook
-
-SHOWN = 120
-"""Characters of a container's text that are shown."""
 
 MARGIN = 11
 """Where names and conditions of rules begin."""
 
 
-def as_text(explanation: Explanation, shown: tuple[Explained, ...], bundle: str | None) -> Iterator[str]:
+def as_text(
+    explanation: Explanation, shown: tuple[Explained, ...], bundle: str | None, live: Live | None
+) -> Iterator[str]:
     """The output for people, line by line or block by block."""
     for problem in explanation.problems:
         yield coloured(finding_lines(problem), "red", bold=True)
-    yield columns(_about(explanation, bundle))
+    yield columns(_about(explanation, bundle, live))
     yield ""
     for rule in shown:
         yield from rule_lines(rule, explanation)
     if not shown:
         yield f"no rules in {', '.join(explanation.sources.settings.hooks_dirs)}"
     yield ""
-    yield from _result(explanation)
+    if live:
+        yield from history(live, explanation.sources.settings)
+    yield from _result(explanation, live)
 
 
-def _about(explanation: Explanation, bundle: str | None) -> list[tuple[str, str]]:
+def _about(explanation: Explanation, bundle: str | None, live: Live | None) -> list[tuple[str, str]]:
     container, settings = explanation.container, explanation.sources.settings
     command = "no process" if container.args is None else "no arguments"
     if container.args:
@@ -40,7 +41,8 @@ def _about(explanation: Explanation, bundle: str | None) -> list[tuple[str, str]
     annotations = [f"{quoted(key, SHOWN)} = {quoted(value, SHOWN)}" for key, value in container.annotations.items()]
     kind = ", the sandbox of a pod" if explanation.sandbox else ""
     return [
-        ("container", f"{bundle or 'made up'}{kind}"),
+        ("container", f"{named(live) if live else bundle or 'made up'}{kind}"),
+        *(about_live(live) if live else ()),
         ("command", command),
         ("annotations", ", ".join(annotations) or "none"),
         ("bind mounts", "yes" if container.has_bind_mounts else "none but the engine's own"),
@@ -111,39 +113,42 @@ def _remarks(rule: Explained, explanation: Explanation) -> Iterator[str]:
         yield f"left out, the container is created without it (on-invalid = {quoted(policy)})"
 
 
-_BAD = ("refused", "switched off")
+_BAD = ("refused", "switched off", "no wrapper")
 _VERDICTS = {
     "match": "what config.json gains (+), loses (-), and what rewrites it (|):",
     "no match": "no rule matches",
     "refused": "the container is not created:",
     "switched off": "hooks are switched off: the container is created without them",
+    "no wrapper": "rules do not reach the container: its engine starts it without the wrapper, and reads none itself",
     "sandbox": "rules do not apply to the sandbox containers of pods (sandbox = false in the settings)",
 }
 
 
-def _result(explanation: Explanation) -> Iterator[str]:
+_MADE_NOW = _VERDICTS | {
+    "match": "made now, its config.json would gain (+), lose (-), and be rewritten by (|):",
+}
+
+
+def _result(explanation: Explanation, live: Live | None) -> Iterator[str]:
     verdict = explanation.verdict
-    yield coloured(_VERDICTS[verdict], "red" if verdict in _BAD else None, bold=True)
+    said = _MADE_NOW if live and live.written_s is not None else _VERDICTS
+    yield coloured(said[verdict], "red" if verdict in _BAD else None, bold=True)
     if verdict == "refused":
         yield from map(finding_lines, explanation.refused)
+    elif live and verdict == "no wrapper":
+        yield f"hint: ocihooks configure {live.container.engine} makes the wrapper one of its runtimes"
     elif verdict != "switched off":
         yield _changes(explanation)
+        for word in modifiers(explanation):
+            yield f"modifier {quoted(word, SHOWN)} is asked, too: it may add hooks, or refuse"
 
 
 def _changes(explanation: Explanation) -> str:
-    lost = [("-", stage, _hook_line(hook), origin(hook)) for stage, hook in removed(explanation)]
-    gained = [("+", stage, _hook_line(hook), origin(hook)) for stage, hook in added(explanation)]
+    lost = [("-", stage, hook_line(hook), origin(hook)) for stage, hook in removed(explanation)]
+    gained = [("+", stage, hook_line(hook), origin(hook)) for stage, hook in added(explanation)]
     rewriting = [
-        ("|", "precreate", _hook_line({"path": rule.hook.path, "args": rule.hook.args}), rule.file)
+        ("|", "precreate", hook_line({"path": rule.hook.path, "args": rule.hook.args}), rule.file)
         for rule in filters(explanation)
     ]
     rows = [*lost, *gained, *rewriting]
     return columns(rows, indent="  ") if rows else "config.json stays as it is"
-
-
-def _hook_line(hook: Mapping[str, Any]) -> str:
-    """Path and arguments of a hook, without args[0]; those of the hook itself where the supervisor runs it."""
-    supervised = supervised_hook(hook)
-    shown = supervised or hook
-    words = [str(shown["path"]), *(quoted(word, SHOWN) for word in (shown.get("args") or ())[1:])]
-    return " ".join([*words, "(supervised)"] if supervised else words)

@@ -62,6 +62,7 @@ class Containerd:
     name = "containerd"
     program = "containerd"
     native_hooks = False
+    annotations = "those annotations of pods that its configuration names, and all of ctr"
 
     def default_file(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002
         """The main file of the host's daemon."""

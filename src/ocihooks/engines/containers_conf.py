@@ -50,7 +50,9 @@ class ContainersConf:
 
     name: str
     program: str
+    default_hooks_dirs: tuple[str, ...] = ()
     native_hooks = True
+    annotations = "all annotations"
 
     def default_file(self, environ: Mapping[str, str]) -> str:
         """The file that $CONTAINERS_CONF names, that of a rootless user, or that of the host."""
@@ -75,9 +77,14 @@ class ContainersConf:
             for name in runtimes:
                 handlers[name] = _handler(name, runtimes, source.path)
             default = expect_string(engine, "runtime", ("engine",), source.path) or default
-        hooks_dirs = _array(sources, "hooks_dir") or ()
+        hooks_dirs = _array(sources, "hooks_dir")
         return Configuration(
-            file=file, files=sources, version=None, handlers=handlers, default=default, hooks_dirs=hooks_dirs
+            file=file,
+            files=sources,
+            version=None,
+            handlers=handlers,
+            default=default,
+            hooks_dirs=self.default_hooks_dirs if hooks_dirs is None else hooks_dirs,
         )
 
     def plan(self, configuration: Configuration, wanted: Wanted, version: Version) -> tuple[Planned, ...]:  # noqa: ARG002

@@ -44,6 +44,7 @@ class CRIO:
     name = "crio"
     program = "crio"
     native_hooks = True
+    annotations = "all annotations"
 
     def default_file(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002
         """The main file."""

@@ -42,6 +42,7 @@ class Docker:
     name = "docker"
     program = "dockerd"
     native_hooks = False
+    annotations = "annotations from Docker 24.0 on (docker run --annotation)"
 
     def default_file(self, environ: Mapping[str, str]) -> str:
         """daemon.json of the host's daemon, or that of a rootless one."""

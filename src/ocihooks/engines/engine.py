@@ -148,6 +148,10 @@ class Engine(Protocol):
     def native_hooks(self) -> bool:
         """Whether it reads hooks directories itself."""
 
+    @property
+    def annotations(self) -> str:
+        """Which annotations reach config.json, in words that follow "hands on"."""
+
     def default_file(self, environ: Mapping[str, str]) -> str:
         """Where its main configuration file is when nobody says."""
 

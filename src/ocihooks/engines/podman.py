@@ -10,3 +10,4 @@ class Podman(ContainersConf):
 
     name = "podman"
     program = "podman"
+    default_hooks_dirs = ("/usr/share/containers/oci/hooks.d",)

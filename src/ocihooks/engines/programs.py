@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ocihooks.errors import UnavailableError, os_reason
@@ -44,15 +44,20 @@ def version_text(version: Version) -> str:
     return ".".join(map(str, version))
 
 
-def output_of(command: Sequence[str], *, timeout_s: float = 30, stdin: bytes = b"") -> str:
+def output_of(
+    command: Sequence[str], *, timeout_s: float = 30, stdin: bytes = b"", env: Mapping[str, str] | None = None
+) -> str:
     """
     What *command* prints on standard output.
+
+    Args:
+        env: Its whole environment; None: ours.
 
     Raises:
         UnavailableError: It can't be started, takes too long or fails; the message is the end of what it said.
     """
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False, env=env)
     except OSError as error:
         raise UnavailableError(f"can't be started: {os_reason(error)}", file=command[0]) from None
     except subprocess.TimeoutExpired:
@@ -88,17 +93,24 @@ class Daemon:
 
 
 def daemons(program: str) -> Iterator[Daemon]:
-    """The running processes of the program of this name; those in containers have files and daemons of their own."""
+    """The running processes of the program of this name."""
+    for pid, words in running():
+        if os.path.basename(words[0]) == program:
+            yield Daemon(pid=pid, arguments=words[1:])
+
+
+def running() -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Process ids and command lines of what runs; what runs in containers has files and daemons of its own."""
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or not _is_beside_us(entry):
             continue
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as stream:
-                words = [os.fsdecode(word) for word in stream.read().split(b"\0")[:-1]]
+                words = tuple(os.fsdecode(word) for word in stream.read().split(b"\0")[:-1])
         except OSError:
             continue
-        if words and os.path.basename(words[0]) == program:
-            yield Daemon(pid=int(entry), arguments=tuple(words[1:]))
+        if words:
+            yield int(entry), words
 
 
 def _is_beside_us(process: str) -> bool:

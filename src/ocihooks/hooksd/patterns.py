@@ -83,6 +83,11 @@ class Pattern:
             raise TextTooLongError(f"{len(data)} bytes, more than the {MAX_TEXT_BYTES} that are searched")
         return bool(self._compiled.Match(_ANYWHERE, data, 0, len(data))[0] != _NOWHERE)
 
+    def found_in(self, data: bytes) -> bool:
+        """Whether the pattern is found anywhere in *data*, which may be no text, as far as it looks for ASCII only."""
+        self.compile()
+        return bool(self._compiled.Match(_ANYWHERE, data, 0, len(data))[0] != _NOWHERE)
+
     def __repr__(self) -> str:
         return f"Pattern({self.source!r})"
 

@@ -19,7 +19,7 @@ from ocihooks.hooksd.jsontext import JSONTextError, parse
 from ocihooks.hooksd.lint import lint
 from ocihooks.hooksd.patterns import Pattern, PatternError
 from ocihooks.spec.hook import Hook
-from ocihooks.spec.stage import STAGES
+from ocihooks.spec.stage import STAGES, stage_hint
 
 Reader = Callable[[Any, Reading], HookConfig]
 """Turns a parsed document into a rule and notes what is wrong with it; the rule counts only if nothing failed."""
@@ -181,14 +181,8 @@ def _validate_stages(rule: HookConfig, reading: Reading, extension_stages: Seque
         reading.error("missing_property", "/stages", 'missing required member "stages"', STAGES_HINT)
     for index, stage in enumerate(rule.stages):
         if stage not in STAGES and stage not in extension_stages:
-            reading.error("unknown_stage", f"/stages/{index}", f"unknown stage {quoted(stage, 80)}", _stage_hint(stage))
-
-
-def _stage_hint(stage: str) -> str:
-    same = next((name for name in STAGES if name.lower() == stage.strip().lower()), None)
-    if same:
-        return f"did you mean {quoted(same)}? stages are case-sensitive"
-    return f"known stages: {', '.join(STAGES)}"
+            hint = stage_hint(stage, extension_stages)
+            reading.error("unknown_stage", f"/stages/{index}", f"unknown stage {quoted(stage, 80)}", hint)
 
 
 def check_program(rule: HookConfig, reading: Reading) -> None:

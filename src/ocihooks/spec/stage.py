@@ -6,6 +6,7 @@ Spec: runtime-spec 1.3.0, config.md "POSIX-platform Hooks", runtime.md "Lifecycl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -52,3 +53,20 @@ class Stage(StrEnum):
 
 STAGES: tuple[str, ...] = tuple(stage.value for stage in Stage)
 """The six names, in order."""
+
+
+def stage_hint(name: str, extension_stages: Sequence[str] = ()) -> str:
+    """
+    What to write instead of *name*, which is no stage: the one that is probably meant, or all of them.
+
+    Args:
+        extension_stages: Names that may be meant besides those of the spec.
+    """
+    import difflib
+
+    by_letters = {stage.lower(): stage for stage in (*STAGES, *extension_stages)}
+    close = difflib.get_close_matches(name.strip().lower(), by_letters, n=1, cutoff=0.75)
+    if not close:
+        return f"known stages: {', '.join(STAGES)}"
+    differs_in_case = name.strip().lower() == close[0]
+    return f'did you mean "{by_letters[close[0]]}"?{" stages are case-sensitive" if differs_in_case else ""}'

@@ -25,6 +25,7 @@ from ocihooks.hooksd.fields import Reading
 from ocihooks.hooksd.lint import lint_program
 from ocihooks.hooksd.readers import SUFFIX, check_program, read_document
 from ocihooks.injection import FILTER_STAGE, STAGES
+from ocihooks.injector.files import FLAG, parse_injector_file
 from ocihooks.settings import parse_settings
 from ocihooks.spec.stage import Stage
 from ocihooks.trust import MAX_FILE_BYTES
@@ -87,6 +88,8 @@ def recognise(path: str, data: bytes) -> str:
         return "config" if os.path.basename(path) == "config.json" else "rule"
     if "ociVersion" in members:
         return "config"
+    if FLAG in map(str.lower, members):
+        return "injector"
     if not {"hook", "when", "version"} & members.keys() and {"hooks", *STAGES} & members.keys():
         return "static"
     return "rule"
@@ -96,6 +99,14 @@ def settings_findings(path: str, data: bytes) -> Iterator[Diagnostic]:
     """All problems of a settings file."""
     try:
         parse_settings(data, path)
+    except OCIHooksError as error:
+        yield from error.problems
+
+
+def injector_findings(path: str, data: bytes) -> Iterator[Diagnostic]:
+    """What is wrong with an injector file; whether the host has what it names is not looked at."""
+    try:
+        parse_injector_file(data, path)
     except OCIHooksError as error:
         yield from error.problems
 
@@ -186,6 +197,7 @@ def program_findings(rule: HookConfig, file: str) -> tuple[Diagnostic, ...]:
 FINDINGS: Mapping[str, Callable[[str, bytes], Iterator[Diagnostic]]] = {
     "settings": settings_findings,
     "static": static_findings,
+    "injector": injector_findings,
     "config": config_findings,
     "rule": rule_findings,
 }

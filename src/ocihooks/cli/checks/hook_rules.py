@@ -6,20 +6,24 @@ Spec: runtime-spec 1.3.0, config.md "POSIX-platform Hooks".
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from ocihooks.document import JSONNumber
-from ocihooks.errors import ERROR, WARNING, Diagnostic, os_reason, quoted
+from ocihooks.errors import ERROR, WARNING, Diagnostic, os_reason, quoted, reference_token
 from ocihooks.faults import type_name
-from ocihooks.spec.stage import STAGES, Stage
+from ocihooks.spec.stage import STAGES, Stage, stage_hint
 
 SECTION = 'runtime-spec config.md "POSIX-platform Hooks"'
 
-Found = Iterator[tuple[str, str]]
-"""Places below the value that was looked at, as the rest of a JSON pointer, each with what is wrong there."""
+MEMBERS = ("path", "args", "env", "timeout")
+"""What a hook consists of."""
+
+Found = Iterator[tuple[str, str] | tuple[str, str, str]]
+"""Places below the value, as the rest of a JSON pointer, each with what is wrong there, and perhaps what mends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +148,16 @@ def _deprecated(value: Any, stage: str) -> Found:
 def _unknown_stages(hooks: dict[str, Any], stage: str) -> Found:  # noqa: ARG001
     for name in hooks:
         if name not in STAGES:
-            yield f"/{name}", f"unknown stage {quoted(name, 80)} has no effect"
+            yield f"/{name}", f"unknown stage {quoted(name, 80)} has no effect", stage_hint(name)
+
+
+def _misspelt(entry: dict[str, Any], stage: str) -> Found:  # noqa: ARG001
+    """Runtimes pass over members that they don't know; only what looks like one that they do is a finding."""
+    for name in entry:
+        close = difflib.get_close_matches(name.lower(), MEMBERS, n=1, cutoff=0.75)
+        if name not in MEMBERS and close:
+            message = f"unknown member {quoted(name, 80)} has no effect"
+            yield f"/{reference_token(name)}", message, f'did you mean "{close[0]}"?'
 
 
 HOOKS_RULES = (
@@ -154,7 +167,6 @@ HOOKS_RULES = (
         level="MUST",
         sentence="hooks has one member for each stage, and runtimes ignore members that they don't know",
         find=_unknown_stages,
-        remedy=f"known stages: {', '.join(STAGES)}",
     ),
 )
 """About the hooks object."""
@@ -183,6 +195,13 @@ ENTRY_TYPE = HookRule(
 
 ENTRY_RULES = (
     HookRule(code="missing_property", severity=ERROR, level="MUST", sentence="a hook has a path", find=_no_path),
+    HookRule(
+        code="unknown_member",
+        severity=WARNING,
+        level="MAY",
+        sentence="a hook has path, args, env and timeout; runtimes ignore all else",
+        find=_misspelt,
+    ),
     HookRule(code="json_type", severity=ERROR, level="MUST", sentence="path is a string", find=_path_type),
     HookRule(code="relative_path", severity=ERROR, level="MUST", sentence="path is absolute", find=_path_relative),
     HookRule(
@@ -251,12 +270,12 @@ def hook_findings(hooks: Any, file: str, pointer: str) -> Iterator[Diagnostic]:
 
 def _apply(rules: Iterable[HookRule], value: Any, stage: str, file: str, pointer: str) -> Iterator[Diagnostic]:
     for rule in rules:
-        for place, message in rule.find(value, stage):
+        for place, message, *remedy in rule.find(value, stage):
             yield Diagnostic(
                 message,
                 code=rule.code,
                 severity=rule.severity,
                 file=file,
                 pointer=f"{pointer}{place}" or "/",
-                hint=rule.hint,
+                hint=remedy[0] if remedy else rule.hint,
             )

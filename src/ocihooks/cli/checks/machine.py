@@ -14,8 +14,12 @@ from ocihooks.cli.inventory import look
 from ocihooks.cli.options import look_at_switch, with_directories
 from ocihooks.errors import WARNING, Diagnostic, DocumentError, OCIHooksError, UntrustedError, quoted
 from ocihooks.hooksd.directories import Rule, order
+from ocihooks.injector.files import injector_paths
+from ocihooks.modifiers.load import files_of
 from ocihooks.settings import TABLE, Settings, read_settings
 from ocihooks.trust import Trust, read_trusted
+from ocihooks.wrapper.injectors import load_injectors
+from ocihooks.wrapper.modifiers import modifier_findings
 from ocihooks.wrapper.static import read_static_hooks
 from ocihooks.wrapper.usable import injectable_problems
 
@@ -35,6 +39,9 @@ def check_machine(settings_file: str, hooks_dirs: tuple[str, ...]) -> Report:
     findings += _unknown_policies(rules, settings)
     for file in settings.static_hooks:
         findings += static_file_findings(file, settings.trust())
+    findings += modifier_findings(settings)
+    for problem in load_injectors(settings)[1]:
+        findings.append(problem if settings.on_invalid == "fail" else problem.but(severity=WARNING))
     return report(_checked(settings_file, settings, (*rules, *overridden)), findings)
 
 
@@ -88,6 +95,12 @@ def _overridden_findings(rule: Rule, rules: Iterable[Rule]) -> Iterator[Diagnost
         )
 
 
+def _modifier_files(settings: Settings) -> Iterator[Checked]:
+    for word in settings.modifiers:
+        for file in tuple(files_of([word]))[-1:]:
+            yield Checked(file=file, kind="modifier")
+
+
 def _unknown_policies(rules: Iterable[Rule], settings: Settings) -> Iterator[Diagnostic]:
     names = {rule.name for rule in rules}
     for name in settings.rules:
@@ -122,3 +135,6 @@ def _checked(settings_file: str, settings: Settings, rules: Iterable[Rule]) -> I
     for directory in settings.hooks_dirs:
         yield from (Checked(file=rule.file, kind="rule") for rule in found if os.path.dirname(rule.file) == directory)
     yield from (Checked(file=file, kind="static") for file in settings.static_hooks)
+    yield from _modifier_files(settings)
+    if settings.injector_dir and os.path.isdir(settings.injector_dir):
+        yield from (Checked(file=file, kind="injector") for file in injector_paths(settings.injector_dir))

@@ -18,7 +18,8 @@ class Checked:
 
     Attributes:
         file: Its path.
-        kind: ``settings``, ``rule``, ``static`` (a static hook file) or ``config`` (a config.json).
+        kind: ``settings``, ``rule``, ``static`` (a static hook file), ``injector`` (an injector file),
+            ``modifier`` (the file of a modifier) or ``config`` (a config.json).
     """
 
     file: str
