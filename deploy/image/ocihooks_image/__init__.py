@@ -1,0 +1,1 @@
+"""What runs in our containers besides ocihooks itself: handing out files, and putting the wrapper onto a node."""
