@@ -223,5 +223,9 @@ class UntrustedError(OCIHooksError):
     """A file that decides what root runs could have been written by somebody else."""
 
 
+class RefusedError(OCIHooksError):
+    """A modifier refuses to have a container created; raise it with the sentence that users are to see."""
+
+
 class ReplaceError(OCIHooksError):
     """A file could not be replaced; the old one is unchanged."""

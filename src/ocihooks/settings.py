@@ -6,9 +6,10 @@ Format: TOML; see ocihooks-settings(5).
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ocihooks.errors import Diagnostic, SettingsError, quoted
@@ -71,6 +72,8 @@ class Settings:
     on_failure: Policy = "fail"
     leftovers: Literal["keep", "kill"] = "keep"
     records: str | None = None
+    injector_dir: str | None = None
+    modifiers: tuple[str, ...] = ()
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
 
     def policy(self, rule: str) -> Policy:
@@ -135,6 +138,15 @@ def _one_of(*words: str) -> Callable[[Any], str]:
     return read_word
 
 
+_MODIFIER = re.compile(r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|/[^\0]*\.py):[^\W\d]\w*")
+
+
+def _modifier(value: Any) -> str:
+    if not isinstance(value, str) or not _MODIFIER.fullmatch(value):
+        raise ValueError
+    return value
+
+
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError
@@ -152,8 +164,6 @@ def _between(low: int, high: int) -> Callable[[Any], int]:
 
 _POLICIES = '"fail", "warn" or "ignore"'
 _read_policy = _one_of("fail", "warn", "ignore")
-_SWITCH, _read_switch = '"on" or "off"', _one_of("on", "off")
-_LEFTOVERS, _read_leftovers = '"keep" or "kill"', _one_of("keep", "kill")
 
 KEYS: dict[str, Key] = {
     "hooks-dirs": Key(
@@ -207,11 +217,11 @@ KEYS: dict[str, Key] = {
         read=_boolean,
     ),
     "supervise": Key(
-        expected=_SWITCH,
+        expected='"on" or "off"',
         default='"off"',
         meaning="Whether hooks of rules run under our supervisor, with the same surroundings under every runtime, "
         "a timeout that holds, and a record.",
-        read=_read_switch,
+        read=_one_of("on", "off"),
     ),
     "on-failure": Key(
         expected=_POLICIES,
@@ -221,16 +231,30 @@ KEYS: dict[str, Key] = {
         read=_read_policy,
     ),
     "leftovers": Key(
-        expected=_LEFTOVERS,
+        expected='"keep" or "kill"',
         default='"keep"',
         meaning="What happens to the processes that a supervised hook leaves behind when it succeeds.",
-        read=_read_leftovers,
+        read=_one_of("keep", "kill"),
     ),
     "records": Key(
         expected="an absolute path",
         default=f"{RECORDS_FILE} while a rule is supervised, none otherwise",
         meaning="A file that gets one line for each container that got hooks, and for each run of a supervised hook.",
         read=_absolute_path,
+    ),
+    "injector-dir": Key(
+        expected="an absolute path",
+        default="none",
+        meaning="The directory of injector files. "
+        "Containers that ask for one get what it says by bind mounts, devices and variables in their configuration.",
+        read=_absolute_path,
+    ),
+    "modifiers": Key(
+        expected='an array of "MODULE:FUNCTION" or "/PATH.py:FUNCTION"',
+        default="[]",
+        meaning="Python functions that are asked about each container before it is created, in this order. "
+        "They may give it hooks of its own, or refuse it.",
+        read=_array(_modifier),
     ),
     "trusted-groups": Key(
         expected="an array of group ids",
@@ -242,30 +266,8 @@ KEYS: dict[str, Key] = {
 """The keys of the table ``[ocihooks]``; underscores count as hyphens."""
 
 RULE_KEYS: dict[str, Key] = {
-    "on-invalid": Key(
-        expected=_POLICIES,
-        default="that of [ocihooks]",
-        meaning="As on-invalid of [ocihooks], for this rule only.",
-        read=_read_policy,
-    ),
-    "supervise": Key(
-        expected=_SWITCH,
-        default="that of [ocihooks]",
-        meaning="As supervise of [ocihooks], for this rule only.",
-        read=_read_switch,
-    ),
-    "on-failure": Key(
-        expected=_POLICIES,
-        default="that of [ocihooks]",
-        meaning="As on-failure of [ocihooks], for this rule only.",
-        read=_read_policy,
-    ),
-    "leftovers": Key(
-        expected=_LEFTOVERS,
-        default="that of [ocihooks]",
-        meaning="As leftovers of [ocihooks], for this rule only.",
-        read=_read_leftovers,
-    ),
+    name: replace(KEYS[name], default=f"that of [{TABLE}]", meaning=f"As {name} of [{TABLE}], for this rule only.")
+    for name in ("on-invalid", "supervise", "on-failure", "leftovers")
 }
 """The keys of a table ``[ocihooks.rules."FILE.json"]``."""
 

@@ -23,6 +23,7 @@ from ocihooks.hooksd.directories import Rule
 from ocihooks.hooksd.fields import Reading
 from ocihooks.hooksd.matching import Container, match
 from ocihooks.hooksd.readers import read_document
+from ocihooks.injector.files import InjectorFile
 from ocihooks.settings import Settings
 
 WORDS = (
@@ -43,15 +44,19 @@ PATTERNS = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleCase:
     """
-    Some rules.
+    Some rules, and perhaps injector files.
 
     Attributes:
         rules: As the library has them.
         texts: What the launcher looks for; None: it skips nothing.
+        injectors: The injector files.
+        modifiers: The modifiers, who are asked about every container.
     """
 
     rules: tuple[Rule, ...]
     texts: tuple[bytes, ...] | None
+    injectors: tuple[InjectorFile, ...] = ()
+    modifiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +68,13 @@ class ConfigCase:
         data: Its bytes.
         containers: What rules can ask about the container, for each way to read the bytes; None where there is none.
         has_command: What the launcher has to see in the bytes besides texts.
+        environments: The container's environment, for each way to read the bytes.
     """
 
     data: bytes
     containers: tuple[Container, ...]
     has_command: bool
+    environments: tuple[tuple[str, ...], ...]
 
 
 def may_skip(rules: RuleCase, config: ConfigCase) -> bool:
@@ -76,7 +83,11 @@ def may_skip(rules: RuleCase, config: ConfigCase) -> bool:
 
 
 def may_match(rules: RuleCase, config: ConfigCase) -> bool:
-    """The oracle: whether by any reading a rule matches, or can't be decided."""
+    """The oracle: whether by any reading a rule matches or can't be decided, or an injector file is asked for."""
+    if rules.modifiers:
+        return True
+    if any(file.is_wanted(environment) for file in rules.injectors for environment in config.environments):
+        return True
     try:
         return any(match(rules.rules, container).matched for container in config.containers)
     except MatchError:
@@ -89,13 +100,24 @@ def may_match(rules: RuleCase, config: ConfigCase) -> bool:
 def make_rules(rng: random.Random, words: list[str]) -> RuleCase:
     """One to three rules about *words*, of both schemas."""
     found = [_rule(rng, words, number) for number in range(rng.choice((1, 1, 1, 2, 3)))]
-    return rule_case(tuple(rule for rule in found if rule is not None))
+    injectors = [_injector(rng, words) for _ in range(rng.choice((0, 0, 0, 0, 0, 0, 1)))]
+    modifiers = rng.choice(((), (), (), (), (), (), (), ("audit:check",)))
+    return rule_case(tuple(rule for rule in found if rule is not None), tuple(filter(None, injectors)), modifiers)
 
 
-def rule_case(rules: tuple[Rule, ...]) -> RuleCase:
-    """*rules* with the texts that the launcher gets for them."""
-    texts = texts_of(compile_rules(rules, Settings(), ()))
-    return RuleCase(rules=rules, texts=None if texts is None else tuple(text.encode() for text in texts))
+def _injector(rng: random.Random, words: list[str]) -> InjectorFile | None:
+    """An injector file that a variable of *words* asks for."""
+    flag = rng.choice((rng.choice(words), f"{rng.choice(words)}={rng.choice(words)}"))
+    return InjectorFile("/injectors/1.json", flag, ()) if flag.partition("=")[0] else None
+
+
+def rule_case(
+    rules: tuple[Rule, ...], injectors: tuple[InjectorFile, ...] = (), modifiers: tuple[str, ...] = ()
+) -> RuleCase:
+    """*rules*, *injectors* and *modifiers* with the texts that the launcher gets for them."""
+    found = texts_of(compile_rules(rules, Settings(modifiers=modifiers), (), injectors))
+    texts = None if found is None else tuple(text.encode() for text in found)
+    return RuleCase(rules=rules, texts=texts, injectors=injectors, modifiers=modifiers)
 
 
 def read_rule(document: object, name: str = "10.json") -> Rule | None:
@@ -174,7 +196,12 @@ def make_config(rng: random.Random, words: list[str]) -> ConfigCase:
 
 def config_case(data: bytes) -> ConfigCase:
     """*data* with all its readings."""
-    return ConfigCase(data=data, containers=tuple(readings(data)), has_command=has_command(data))
+    return ConfigCase(
+        data=data,
+        containers=tuple(readings(data)),
+        has_command=has_command(data),
+        environments=tuple(set(environments(data))),
+    )
 
 
 def _maybe_repeated(rng: random.Random, name: str, make: Callable[[], Any]) -> list[tuple[str, Any]]:
@@ -191,7 +218,7 @@ def _process(rng: random.Random, words: list[str]) -> Any:
     members = [("cwd", "/"), ("user", Members([("uid", 0)]))]
     members += _maybe_repeated(rng, "args", lambda: _args(rng, words))
     if rng.random() < 0.3:
-        members.append(("env", ["PATH=/bin", f"A={rng.choice(words)}"]))
+        members.append(("env", ["PATH=/bin", f"{rng.choice(words)}={rng.choice(words)}"]))
     rng.shuffle(members)
     return Members(members)
 
@@ -279,6 +306,21 @@ def readings(data: bytes) -> Iterator[Container]:
                 seen.add(found)
                 args, annotations, bind_mounts = found
                 yield Container(args=args, annotations=dict(annotations), has_bind_mounts=bind_mounts)
+
+
+def environments(data: bytes) -> Iterator[tuple[str, ...]]:
+    """All environments that a reader may see in *data*."""
+    try:
+        document, _ = json.JSONDecoder(object_pairs_hook=Members, strict=False).raw_decode(
+            data.decode("utf-8", "replace")
+        )
+    except (ValueError, RecursionError):
+        return
+    for choose in (_first, _last, _together):
+        for fold in (str, _folded):
+            env = _get(_get(document, "process", choose, fold), "env", choose, fold)
+            if isinstance(env, list):
+                yield tuple(item for item in env if isinstance(item, str))
 
 
 def _first(values: list[Any]) -> Any:

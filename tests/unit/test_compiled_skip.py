@@ -47,6 +47,7 @@ FORBIDDING = {
     "a rule for all": compiled(rule("a"), rule("", always=True)),
     "a filter": compiled(rule("a", stages=("precreate",))),
     "static hooks": compiled(rule("a"), static=(("/file", "{}"),)),
+    "a modifier": compiled(rule("a"), modifiers=("a:b",)),
     "a log": compiled(rule("a"), log="/var/log/hooks"),
     "a rule that is refused": compiled(rule("a"), refused=True),
     "a quote": compiled(rule('a"b')),

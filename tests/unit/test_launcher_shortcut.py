@@ -31,6 +31,7 @@ from tests.unit.shortcut_cases import (
 
 from ocihooks.compiled.skip import encode
 from ocihooks.compiled.snapshot import snapshot
+from ocihooks.injector.files import InjectorFile
 
 builds = launcher_programs.builds
 
@@ -102,12 +103,24 @@ def with_the_first_text_only(rules: RuleCase, config: ConfigCase) -> bool:
     return may_skip(RuleCase(rules=rules.rules, texts=texts), config)
 
 
+def without_injector_files(rules: RuleCase, config: ConfigCase) -> bool:
+    """A launcher that does not look for what asks for injector files."""
+    asking = [(file.flag if "=" in file.flag else f"{file.flag}=").encode() for file in rules.injectors]
+    texts = None if rules.texts is None else tuple(text for text in rules.texts if text not in asking)
+    return may_skip(RuleCase(rules=rules.rules, texts=texts), config)
+
+
 @pytest.mark.parametrize(
     "careless", [without_unicode_rule, without_slash_rule, without_command_rule, with_the_first_text_only]
 )
 def test_careless_launchers_are_caught(careless: Decision) -> None:
     """A launcher without one of its rules skips containers that match, and the same combinations show it."""
     assert skipped_matches(careless, seed=1, count=30_000)
+
+
+def test_launchers_without_injector_files_are_caught() -> None:
+    """The same holds for one that knows rules only."""
+    assert skipped_matches(without_injector_files, seed=1, count=10_000)
 
 
 def test_the_combinations_mean_something() -> None:
@@ -236,6 +249,23 @@ def test_rules_that_need_nothing_forbid_the_shortcut() -> None:
         rule = read_rule({"version": "1.0.0", "hook": {"path": "/bin/true"}, "when": when, "stages": ["prestart"]})
         assert rule is not None
         assert rule_case((rule,)).texts is None, when
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        pytest.param("WITH_TOOLS", b"WITH_TOOLS=", id="name"),
+        pytest.param("TOOLS=a=b", b"TOOLS=a=b", id="value"),
+        pytest.param("TOOLS=", b"TOOLS=", id="empty-value"),
+        pytest.param("T\u00d6OLS", None, id="another-alphabet"),
+        pytest.param('TOOLS="a"', None, id="quotes"),
+        pytest.param("TOOLS=a\\b", None, id="backslash"),
+    ],
+)
+def test_injector_files(flag: str, text: bytes | None) -> None:
+    """What asks for an injector file is looked for, where JSON can write it in one way only."""
+    texts = rule_case((), (InjectorFile("/a.json", flag, ()),)).texts
+    assert texts == (None if text is None else (b"OCIHOOKS_RULE=", text))
 
 
 def test_the_oracle_sees_every_reading() -> None:

@@ -15,13 +15,16 @@ from ocihooks.hooksd.config import When
 from ocihooks.hooksd.directories import Rule
 from ocihooks.hooksd.patterns import Pattern
 from ocihooks.injection import supervision
-from ocihooks.settings import Settings
+from ocihooks.injector.files import InjectorFile
+from ocihooks.injector.packing import packed
+from ocihooks.settings import DEFAULT_FILE, Settings
 
 
 def compile_rules(
     rules: Sequence[Rule],
     settings: Settings,
     static: Sequence[tuple[str, str]],
+    injectors: Sequence[InjectorFile] = (),
     *,
     refused: Iterable[Diagnostic] = (),
     tolerated: Iterable[Diagnostic] = (),
@@ -33,19 +36,23 @@ def compile_rules(
     Args:
         rules: In the order in which they run.
         static: Static hook files: (file, JSON text of its hooks object).
+        injectors: Injector files.
         refused: Findings that forbid to create a container.
         tolerated: Findings that the log tells.
         records: The file for records where the settings name none and a rule is supervised; "": none.
     """
     trust = settings.trust()
-    supervised = any(settings.supervision(rule.name) for rule in rules)
+    supervised = any(settings.supervision(name) for name in (*[rule.name for rule in rules], *settings.modifiers))
     records = settings.records or (records if supervised else "")
     kept = [rule for rule in rules if rule.config is not None and _can_match(rule.when)]
     return RuleSet(
         rules=tuple(_rule(rule, settings, records) for rule in kept),
         needs=tuple(need_of(rule.when) for rule in kept),
         static=tuple(static),
-        hooks_dirs=settings.hooks_dirs,
+        hooks_dirs=(*settings.hooks_dirs, settings.file or DEFAULT_FILE),
+        injector_dir=settings.injector_dir or "",
+        injectors=tuple((file.flag, packed(file)) for file in injectors),
+        modifiers=tuple(_modifier(word, settings, records) for word in settings.modifiers),
         prepend=settings.position == "prepend",
         records=records,
         refused=_members(refused),
@@ -89,6 +96,25 @@ def _supervision(rule: Rule, settings: Settings, timeout: int | None, records: s
     if how is None:
         return None
     return supervision(timeout=timeout, on_failure=how.on_failure, kill_leftovers=how.kill_leftovers, records=records)
+
+
+def _modifier(word: str, settings: Settings, records: str) -> tuple[str, str, tuple[str, bool, str] | None]:
+    """A modifier with its mark and how its hooks are supervised."""
+    how = settings.supervision(word)
+    return word, _mark(word, settings), (how.on_failure, how.kill_leftovers, records) if how else None
+
+
+def marks(settings: Settings) -> tuple[str, ...]:
+    """
+    What stands for the rule's file in the hooks that each modifier adds.
+
+    A mark lies in the settings file as a rule lies in a hooks directory, so such entries are known as ours.
+    """
+    return tuple(_mark(word, settings) for word in settings.modifiers)
+
+
+def _mark(word: str, settings: Settings) -> str:
+    return f"{settings.file or DEFAULT_FILE}/{word.rpartition('/')[2]}"
 
 
 def _when(when: When) -> tuple[Any, ...]:

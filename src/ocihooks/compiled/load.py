@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ocihooks.compiled.ruleset import RuleSet
 
 
-MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 6\n".encode()
+MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 7\n".encode()
 """
 Format, version and interpreter; a file with another first line is foreign.
 

@@ -86,9 +86,12 @@ class RuleSet:
         rules: Compiled rules in the order in which they run, see `ocihooks.compiled.compile`; bytes: still packed.
         needs: For each rule a text without which no container matches it, or "".
         static: Static hook files: (file, JSON text of its hooks object).
-        hooks_dirs: Hooks directories, by which we know our own entries in a config.json.
+        hooks_dirs: Hooks directories and the settings file, by which we know our own entries in a config.json.
         prepend: Put added hooks in front.
         records: The file that gets a record of what is added; "": none.
+        injector_dir: The directory of the injector files; "": there is none.
+        injectors: Injector files as (flag, the file packed), see `ocihooks.injector.packing`.
+        modifiers: Modifiers as (word of the settings, mark, how their hooks are supervised).
         sandbox: Give sandbox containers the hooks of rules.
         default_timeout: Seconds for hooks whose rule sets none; None: no limit.
         log: Log file; None: none.
@@ -101,7 +104,10 @@ class RuleSet:
     __slots__ = (
         "default_timeout",
         "hooks_dirs",
+        "injector_dir",
+        "injectors",
         "log",
+        "modifiers",
         "needs",
         "prepend",
         "records",
@@ -116,7 +122,10 @@ class RuleSet:
 
     default_timeout: int | None
     hooks_dirs: tuple[str, ...]
+    injector_dir: str
+    injectors: tuple[tuple[str, bytes], ...]
     log: str | None
+    modifiers: "tuple[tuple[str, str, tuple[str, bool, str] | None], ...]"
     needs: tuple[str, ...]
     prepend: bool
     records: str
@@ -149,6 +158,18 @@ class RuleSet:
             return [_view(rule) for rule in self.rules]  # any rule with commands may be an error here
         texts = "\n".join((*container.annotations, *container.annotations.values(), *(container.args or ())[:1]))
         return [_view(self.rules[i]) for i, need in enumerate(self.needs) if need in texts]
+
+    def asked(self, process: "dict[str, Any] | None") -> tuple[bytes, ...]:
+        """The injector files, packed, that a container with *process* may ask for; no other file is wanted."""
+        if not self.injectors or not process:
+            return ()
+        names = [name for name in process if name.lower() == "env"]
+        environment = process.get("env")
+        if type(process) is dict and names == ["env"] and type(environment) is list:
+            entries = [entry for entry in environment if isinstance(entry, str)]
+            there = {*entries, *[entry.partition("=")[0] for entry in entries]}
+            return tuple([packed for flag, packed in self.injectors if flag in there])
+        return tuple([packed for _, packed in self.injectors]) if names else ()
 
 
 def _view(rule: "CompiledRule | bytes") -> CompiledRuleView:

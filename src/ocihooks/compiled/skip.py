@@ -35,7 +35,9 @@ def texts_of(rules: RuleSet) -> tuple[str, ...] | None:
 
     Our own mark is always among them: a bundle that is used again may have entries of rules that are gone.
     """
-    if rules.refused or rules.static or rules.log is not None or any(FILTER_STAGE in rule[3] for rule in rules.rules):
+    if rules.refused or rules.static or rules.modifiers or rules.log is not None:
+        return None
+    if any(FILTER_STAGE in rule[3] for rule in rules.rules):
         return None
     needs = (*rules.needs, *(flag if "=" in flag else f"{flag}=" for flag, _ in rules.injectors))
     if not all(map(_is_written_as_it_is, needs)):

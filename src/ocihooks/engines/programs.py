@@ -100,9 +100,13 @@ def daemons(program: str) -> Iterator[Daemon]:
 
 
 def running() -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Process ids and command lines of what runs; what runs in containers has files and daemons of its own."""
+    """
+    Process ids and command lines of what root and the caller run.
+
+    Other users may call theirs whatever they like; what runs in containers has files and daemons of its own.
+    """
     for entry in os.listdir("/proc"):
-        if not entry.isdigit() or not _is_beside_us(entry):
+        if not entry.isdigit() or not _is_beside_us(entry) or not _is_believed(entry):
             continue
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as stream:
@@ -119,6 +123,16 @@ def _is_beside_us(process: str) -> bool:
         return os.readlink(f"/proc/{process}/ns/pid") == os.readlink("/proc/self/ns/pid")
     except OSError:
         return True
+
+
+def _is_believed(process: str) -> bool:
+    """Whether *process* is root's or the caller's by all of its user ids: anybody can start a set-user-id program."""
+    try:
+        with open(f"/proc/{process}/status", "rb") as stream:
+            ids = next(line for line in stream if line.startswith(b"Uid:")).split()[1:]
+    except (OSError, StopIteration):
+        return False
+    return {int(one) for one in ids} <= {0, os.geteuid()}
 
 
 def daemons_with(program: str, options: Sequence[str], default: str, file: str) -> tuple[Daemon, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import ocihooks
 from ocihooks.errors import UnavailableError, UntrustedError, quoted
+from ocihooks.package import package_paths
 from ocihooks.trust import check_trusted, explained, trust_here
 
 
@@ -28,13 +29,6 @@ def check_code(python: str, runtime: str, paths: Sequence[str]) -> None:
     for path in _code(paths):
         if os.path.lexists(path):  # pip may just be taking something away
             check_place(path)
-
-
-def package_paths() -> tuple[str, ...]:
-    """The directories that hold this package and what it depends on, for an interpreter that looks nowhere else."""
-    places = [os.path.dirname(os.path.dirname(os.path.abspath(ocihooks.__file__)))]
-    places += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    return tuple(dict.fromkeys(os.path.realpath(place) for place in places))
 
 
 def _library(python: str) -> Iterator[str]:

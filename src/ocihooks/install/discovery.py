@@ -35,7 +35,7 @@ class Discovered:
         default: Name of the default one; "" where it can't be told.
         ours: Names of the handlers that are wrappers of ours.
         native_hooks: Whether it reads hooks directories itself.
-        hooks_dirs: Those that it is configured to read.
+        hooks_dirs: Those that it reads, as configured or by default.
         problems: Why its configuration can't be told.
     """
 
@@ -97,13 +97,13 @@ def _discover(name: str, records: tuple[EngineRecord, ...]) -> Discovered:
         config_version=found.version,
         handlers=handlers,
         default=found.default,
-        ours=tuple(one.name for one in handlers if one.program and (one.program in recorded or _is_ours(one.program))),
+        ours=tuple(one.name for one in handlers if one.program and (one.program in recorded or is_ours(one.program))),
         native_hooks=engine.native_hooks,
         hooks_dirs=found.hooks_dirs,
     )
 
 
-def _is_ours(program: str) -> bool:
+def is_ours(program: str) -> bool:
     """Whether *program* bears the mark of an installed wrapper."""
     try:
         with open(program, "rb") as stream:

@@ -17,7 +17,7 @@ from ocihooks.dropins.toolkit_cache import DEFAULT_FILE as TOOLKIT_SETTINGS
 from ocihooks.dropins.toolkit_cache import data_file, kept_file
 from ocihooks.dropins.toolkit_settings import read_toolkit_settings
 from ocihooks.errors import ReplaceError, UnavailableError, UsageError, os_reason, quoted
-from ocihooks.install.code import check_code, check_place, compile_package, compiled, package_paths
+from ocihooks.install.code import check_code, check_place, compile_package, compiled
 from ocihooks.install.launcher import MARK as LAUNCHER_MARK
 from ocihooks.install.launcher import is_built, launcher_for
 from ocihooks.install.programs import DEFAULT, PROGRAMS, Program
@@ -25,6 +25,7 @@ from ocihooks.install.record import Record, read_record, record_file, sha256
 from ocihooks.install.runtime import RUNTIMES, find_runtime, flavour_of
 from ocihooks.install.script import MARK, START, Script, make_script
 from ocihooks.install.supervisor import ASLEEP, AWAKE, BODY, EXTENSIONS, IMAGE, SCRIPT, supervisor_script
+from ocihooks.package import package_paths
 from ocihooks.replace import replace_file
 from ocihooks.settings import read_settings
 from ocihooks.version import __version__

@@ -4,13 +4,13 @@ Takes an installed wrapper away, unless running containers still need it: their 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ocihooks.engines.records import Records, named_in
+from ocihooks.engines.shims import runtime_of_bundle
 from ocihooks.errors import OCIHooksError, UnavailableError, os_reason
 from ocihooks.install.install import installation, is_unchanged
 from ocihooks.install.record import Record, record_file
@@ -170,23 +170,8 @@ def _shim(pid: int, words: list[str], script: str) -> Iterator[User]:
         return
     served = words[words.index("-id") + 1] if "-id" in words[:-1] else ""
     for name in names:
-        if name == served and _same(_runtime_of_task(os.path.join(tasks, name)), script):
+        if name == served and _same(runtime_of_bundle(os.path.join(tasks, name)), script):
             yield User(pid=pid, program=os.path.basename(words[0]), container=name[:12])
-
-
-def _runtime_of_task(directory: str) -> str:
-    try:
-        with open(os.path.join(directory, "options.json"), encoding="utf-8") as stream:
-            options = json.load(stream)
-    except (OSError, ValueError):
-        options = None
-    if isinstance(options, dict) and options.get("binary_name"):
-        return str(options["binary_name"])
-    try:
-        with open(os.path.join(directory, "runtime"), encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
 
 
 def _same(path: str, script: str) -> bool:

@@ -41,14 +41,14 @@ def prepare(
     if rules is None:
         return
     try:
-        plan, changed = inject_rules(call.config_path, rules, installation.supervisor)
+        plan, changed = inject_rules(call.config_path, rules, installation.supervisor, call)
     except ocihooks.errors.OCIHooksError as error:
         if rules.log is not None:
             _log(rules.log, call, "error", str(error))
         raise
     if rules.log is not None:
         _log_plan(rules.log, call, plan, changed)
-    if rules.records and changed:
+    if rules.records and changed and (plan.hooks is not None or plan.filters):
         _record(rules.records, call, plan)
 
 
@@ -78,32 +78,48 @@ def inject(path: str, settings: "Settings") -> "tuple[Plan, bool]":
     return inject_rules(path, read_rules(settings))
 
 
-def inject_rules(path: str, rules: "RuleSet", supervisor: str = "") -> "tuple[Plan, bool]":
+def inject_rules(path: str, rules: "RuleSet", supervisor: str = "", call: "Call | None" = None) -> "tuple[Plan, bool]":
     """
     As `inject`, for rules that were read before.
 
     Args:
         supervisor: The installed program of that name; "": it is started from the package.
+        call: What the engine asks for; None: nobody asks.
     """
     config = read_config(path)
-    plan = plan_for(config, rules, (supervisor,) if supervisor else ())
-    if plan.hooks is None and not plan.filters:
+    plan = planned(config, rules, supervisor, call)
+    if plan.hooks is None and not plan.filters and not plan.injectors:
         return plan, False
     data = injected(config, plan)
-    if plan.filters and data == config.text.encode():
+    if (plan.filters or plan.injectors) and data == config.text.encode():
         return plan, False
     replace_file(path, data, expected=config.signature, durable=False)
     return plan, True
 
 
+def planned(config: "Config", rules: "RuleSet", supervisor: str = "", call: "Call | None" = None) -> "Plan":
+    """What the container of *config* gets from *rules*, and what the modifiers add; arguments as `inject_rules`."""
+    plan = plan_for(config, rules, (supervisor,) if supervisor else ())
+    if plan.modifiers:
+        from ocihooks.wrapper.modifiers import modify
+
+        modify(plan, config, rules, call)
+    return plan
+
+
 def injected(config: "Config", plan: "Plan") -> bytes:
     """
-    The new text of *config*: only the bytes of ``hooks`` differ, unless filters apply.
+    The new text of *config*: only the bytes of ``hooks`` differ, unless injector files or filters apply.
 
     Raises:
-        OCIHooksError: A filter failed or gave something that is no configuration.
+        OCIHooksError: An injector file can't be given, or a filter failed or gave something that is no configuration.
     """
     data = config.text.encode() if plan.hooks is None else with_member(config, "hooks", plan.hooks)
+    if plan.injectors:
+        from ocihooks.injector.give import given
+        from ocihooks.injector.packing import unpacked
+
+        data = given(data, config.file, [unpacked(file) for file in plan.injectors], plan.injector_dir)
     return filtered(data, plan, config.file) if plan.filters else data
 
 
@@ -135,7 +151,18 @@ def _log_plan(log: str, call: "Call", plan: "Plan", changed: bool) -> None:
         skipped=[rule.name for rule in plan.skipped],
         sandbox=plan.sandbox,
         warnings=[str(problem) for problem in plan.warnings],
+        **_injector_files(plan),
+        **({"modifiers": plan.modifiers} if plan.modifiers else {}),
     )
+
+
+def _injector_files(plan: "Plan") -> "dict[str, object]":
+    """What the log tells about injector files, if the container asks for some."""
+    if not plan.injectors:
+        return {}
+    from ocihooks.injector.packing import unpacked
+
+    return {"injector_files": [unpacked(data).file for data in plan.injectors]}
 
 
 def _log(log: str, call: "Call", level: str, message: str, **members: object) -> None:

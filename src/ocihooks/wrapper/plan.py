@@ -31,6 +31,9 @@ class Plan:
         injection: What matching gave.
         additions: The hooks that its config.json is to have besides its own.
         hooks: The whole new ``hooks`` object; None where it has all of that already.
+        injectors: Injector files, packed, that the container may ask for.
+        injector_dir: The directory that they are from.
+        modifiers: Words of the settings for the modifiers that are to be asked.
         filters: Rules whose hooks rewrite the configuration, in order.
         skipped: Rules that matched and were left out since the policy tolerates what is wrong with them.
         warnings: Findings that the log tells.
@@ -38,7 +41,19 @@ class Plan:
         sandbox: Whether this is the sandbox container of a pod, which gets no rule hooks unless settings say so.
     """
 
-    __slots__ = ("additions", "default_timeout", "filters", "hooks", "injection", "sandbox", "skipped", "warnings")
+    __slots__ = (
+        "additions",
+        "default_timeout",
+        "filters",
+        "hooks",
+        "injection",
+        "injector_dir",
+        "injectors",
+        "modifiers",
+        "sandbox",
+        "skipped",
+        "warnings",
+    )
 
     def __init__(
         self,
@@ -46,6 +61,9 @@ class Plan:
         injection: Injection,
         additions: Additions,
         hooks: "dict[str, Any] | None",
+        injectors: tuple[bytes, ...],
+        injector_dir: str,
+        modifiers: tuple[str, ...],
         filters: "tuple[CompiledRuleView, ...]",
         skipped: "tuple[CompiledRuleView, ...]",
         warnings: "tuple[ocihooks.errors.Diagnostic, ...]",
@@ -55,6 +73,9 @@ class Plan:
         self.injection = injection
         self.additions = additions
         self.hooks = hooks
+        self.injectors = injectors
+        self.injector_dir = injector_dir
+        self.modifiers = modifiers
         self.filters = filters
         self.skipped = skipped
         self.warnings = warnings
@@ -92,12 +113,15 @@ def make_plan(config: "Config", settings: "Settings") -> Plan:
     return plan_for(config, read_rules(settings))
 
 
-def plan_for(config: "Config", rules: "RuleSet", supervisor: "Sequence[str]" = ()) -> Plan:
+def plan_for(
+    config: "Config", rules: "RuleSet", supervisor: "Sequence[str]" = (), sound: "set[str] | None" = None
+) -> Plan:
     """
     Decide what the container of *config* gets from *rules*.
 
     Args:
         supervisor: The words that start the supervisor; empty: those that start it from the package.
+        sound: Programs that were found sound for other containers a moment ago; those of this one are added.
 
     Raises:
         RulesError: A rule is invalid, or matches and can't be used, and the policy is to fail.
@@ -112,19 +136,22 @@ def plan_for(config: "Config", rules: "RuleSet", supervisor: "Sequence[str]" = (
         )
     candidates = rules.candidates(container) if applies else []
     injection = match(candidates, container, extension_stages=(FILTER_STAGE,))
-    skipped, warnings = _unusable(injection, rules)
+    skipped, warnings = _unusable(injection, rules, sound)
     kept = [addition for addition in injection.additions if addition.rule not in skipped]
     additions = Additions(
         rules=[(a.stage, a.rule.file, a.rule.hook) for a in kept if not a.extension],
         static=[parse_document(text.encode(), file).members for file, text in rules.static],
         directories=rules.hooks_dirs,
         prepend=rules.prepend,
-        supervisor=supervisor or _supervisor_of_the_package(kept),
+        supervisor=supervisor or supervisor_of_the_package([addition.rule.hook for addition in kept]),
     )
     return Plan(
         injection=injection,
         additions=additions,
         hooks=merged(config.hooks, additions),
+        injectors=rules.asked(config.members.get("process")) if applies else (),
+        injector_dir=rules.injector_dir,
+        modifiers=tuple([word for word, _, _ in rules.modifiers]) if applies else (),
         filters=tuple(a.rule for a in kept if a.extension),
         skipped=tuple(skipped),
         warnings=(*(ocihooks.errors.Diagnostic.from_members(members) for members in rules.warnings), *warnings),
@@ -133,9 +160,9 @@ def plan_for(config: "Config", rules: "RuleSet", supervisor: "Sequence[str]" = (
     )
 
 
-def _supervisor_of_the_package(additions: "Sequence[Any]") -> tuple[str, ...]:
-    """What starts the supervisor where no wrapper is installed, if *additions* need it."""
-    if all(addition.rule.hook.supervision is None for addition in additions):
+def supervisor_of_the_package(hooks: "Sequence[Any]") -> tuple[str, ...]:
+    """What starts the supervisor where no wrapper is installed, if *hooks* need it."""
+    if all(hook.supervision is None for hook in hooks):
         return ()
     import os
     import sys
@@ -145,14 +172,14 @@ def _supervisor_of_the_package(additions: "Sequence[Any]") -> tuple[str, ...]:
 
 
 def _unusable(
-    injection: Injection, rules: "RuleSet"
+    injection: Injection, rules: "RuleSet", sound: "set[str] | None"
 ) -> "tuple[list[CompiledRuleView], list[ocihooks.errors.Diagnostic]]":
     """The matching rules that can't be used, and what is wrong with them; raises where the policy is to fail."""
     skipped: list[CompiledRuleView] = []
     warnings: list[ocihooks.errors.Diagnostic] = []
     refused: list[ocihooks.errors.Diagnostic] = []
     trust = Trust(rules.trusted_owners, rules.trusted_groups)
-    sound: set[str] = set()
+    sound = set() if sound is None else sound
     for rule in {addition.rule.file: addition.rule for addition in injection.additions}.values():
         problems = injectable_problems(rule, trust, sound)
         if not problems:

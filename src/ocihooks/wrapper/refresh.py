@@ -20,7 +20,8 @@ from ocihooks.compiled.store import encode, is_quiet, store
 from ocihooks.document import dumps
 from ocihooks.places import records_file
 from ocihooks.settings import Settings, read_settings
-from ocihooks.wrapper.rules import load_rules
+from ocihooks.wrapper.injectors import load_injectors
+from ocihooks.wrapper.rules import Loaded, load_rules
 from ocihooks.wrapper.static import read_static_hooks
 from ocihooks.wrapper.switch import is_disabled, switch_file
 
@@ -38,15 +39,22 @@ def read_rules(settings: Settings) -> RuleSet:
         DocumentError: A static hook file can't be used.
         UntrustedError: Somebody else could have written a static hook file.
     """
+    return compiled(load_rules(settings), settings)
+
+
+def compiled(loaded: Loaded, settings: Settings) -> RuleSet:
+    """The rules *loaded*, with what else *settings* name, which is read now; raises as `read_rules`."""
     trust = settings.trust()
     static = [(file, dumps(read_static_hooks(file, trust))) for file in settings.static_hooks]
-    loaded = load_rules(settings)
+    injectors, faults = load_injectors(settings)
+    refused, tolerated = (faults, ()) if settings.on_invalid == "fail" else ((), faults)
     return compile_rules(
         loaded.rules,
         settings,
         static,
-        refused=loaded.refused,
-        tolerated=loaded.tolerated,
+        injectors,
+        refused=(*loaded.refused, *refused),
+        tolerated=(*loaded.tolerated, *(tolerated if settings.on_invalid == "warn" else ())),
         records=records_file(os.environ),
     )
 
@@ -85,7 +93,11 @@ def _sources(cache: Cache, settings: Settings) -> Iterable[str]:
     """All that the compiled rules depend on."""
     yield from _settings_sources(cache)
     yield from settings.static_hooks
-    for directory in settings.hooks_dirs:
+    if settings.modifiers:
+        from ocihooks.modifiers.load import files_of
+
+        yield from files_of(settings.modifiers)
+    for directory in (*settings.hooks_dirs, *([settings.injector_dir] if settings.injector_dir else ())):
         yield directory
         try:
             names = os.listdir(directory)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 POLICY_HINT = 'mend it, mask it with an empty file of the same name in a later directory, or set on-invalid = "warn"'
 
+INTERPRETERS = ("python", "sh", "bash", "dash", "perl", "ruby", "node", "lua")
+"""Programs, without the number of their version, that run the first file among their arguments."""
+
 TIMEOUT_MAX = 3600
 """Longest timeout in seconds; the shortest is 1."""
 
@@ -26,7 +29,8 @@ def injectable_problems(
     What forbids to put the hook of *rule*, which matches, into a container; all of it are errors.
 
     The path has to be absolute, a timeout within its limits, and a program that runs on the host there and trusted;
-    a program of startContainer lives in the container and is not looked at.
+    a program of startContainer lives in the container and is not looked at. What an interpreter runs has to be trusted
+    as the interpreter itself.
 
     Args:
         rule: Has ``file``, ``hook`` and ``stages`` as `ocihooks.Rule`.
@@ -47,7 +51,38 @@ def injectable_problems(
         if problem:
             return (problem,)
         sound.add(hook.path)
+    if not problems and hook.args and any(stage != "startContainer" for stage in rule.stages):
+        script = _script(hook)
+        if script and script not in sound:
+            problem = _script_problem(script, rule.file, trust)
+            if problem:
+                return (problem,)
+            sound.add(script)
     return tuple(problems)
+
+
+def _script(hook: "Any") -> str:
+    """The path of the file that the *hook* has an interpreter run; "" where there is none, or it is not clear."""
+    if hook.path.rpartition("/")[2].rstrip(".0123456789") not in INTERPRETERS:
+        return ""
+    for word in hook.args[1:]:
+        if word[:1] == "-" and word[1:2] != "-" and word[-1:] in ("c", "m"):  # a text or a module, perhaps -Ic or -Im
+            break
+        if word[:1] == "/":
+            return str(word)
+    return ""
+
+
+def _script_problem(script: str, file: str, trust: "Trust") -> "ocihooks.errors.Diagnostic | None":
+    """Who else could have written the *script*; None if nobody, also where it can't be told that it is one."""
+    try:
+        posix.close(open_trusted(script, trust))
+    except ocihooks.errors.UntrustedError as error:
+        message = f"script {ocihooks.errors.quoted(script, 200)}: {error.message}"
+        return ocihooks.errors.Diagnostic(message, code=error.code, file=file, pointer="/hook/args", hint=error.hint)
+    except (OSError, ValueError):  # text of another kind, or a matter of the interpreter's
+        pass
+    return None
 
 
 def program_problem(program: str, file: str, trust: "Trust") -> "ocihooks.errors.Diagnostic | None":

@@ -1,0 +1,1 @@
+"""Modifiers: Python functions of the administrator that are asked about each container before it is created."""
