@@ -37,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
 """The rule of each case."""
 
 MASKS = (
+    (r'time="[^"]*" level=error msg="error waiting for container: context canceled"\n', ""),  # docker run, now and then
     (r"\b[0-9a-f]{64}\b", "ID"),
     (r"ocihooks-[0-9a-f]{16}", "web"),
     (r'time="[^"]*"', 'time="TIME"'),
