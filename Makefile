@@ -37,6 +37,8 @@ test:
 bench:
 	@tools/setup test
 	@$(BIN)/python bench/bench.py
+	@$(BIN)/python bench/injector.py
+	@$(BIN)/python bench/nri.py
 	@$(BIN)/python bench/engines.py
 
 lint:

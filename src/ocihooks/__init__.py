@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocihooks import errors as errors
     from ocihooks.bundle import Bundle
+    from ocihooks.engines.images import Image
     from ocihooks.errors import (
         Diagnostic,
         DocumentError,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         MatchError,
         NotJSONNameError,
         OCIHooksError,
+        RefusedError,
         RulesError,
         SettingsError,
         UnavailableError,
@@ -36,12 +38,16 @@ if TYPE_CHECKING:
     from ocihooks.execution.ordered import run_hooks
     from ocihooks.execution.result import HookResult
     from ocihooks.execution.runner import run_hook
+    from ocihooks.hook_program import HookCall, HookProgram, hook
     from ocihooks.hooksd.config import VERSION, HookConfig, When, command
     from ocihooks.hooksd.directories import DEFAULT_DIR, OVERRIDE_DIR, Rule, Rules, read_hook_dir
     from ocihooks.hooksd.manager import HookManager, apply
     from ocihooks.hooksd.matching import Condition, Container, Decision, Injection, decide, match
     from ocihooks.hooksd.patterns import Pattern, PatternError
     from ocihooks.hooksd.readers import READERS, read_hook
+    from ocihooks.modifiers.creation import Creation
+    from ocihooks.simulation.lifecycle import simulate
+    from ocihooks.simulation.outcome import HookRun, Simulation, StageRun
     from ocihooks.spec.hook import Hook, Hooks
     from ocihooks.spec.stage import STAGES, Stage
     from ocihooks.spec.state import State, Status
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ocihooks.bundle": ("Bundle",),
+    "ocihooks.engines.images": ("Image",),
     "ocihooks.errors": (
         "Diagnostic",
         "DocumentError",
@@ -56,6 +63,7 @@ _HOMES = {
         "MatchError",
         "NotJSONNameError",
         "OCIHooksError",
+        "RefusedError",
         "RulesError",
         "SettingsError",
         "UnavailableError",
@@ -77,12 +85,16 @@ _HOMES = {
     "ocihooks.execution.ordered": ("run_hooks",),
     "ocihooks.execution.result": ("HookResult",),
     "ocihooks.execution.runner": ("run_hook",),
+    "ocihooks.hook_program": ("HookCall", "HookProgram", "hook"),
     "ocihooks.hooksd.config": ("VERSION", "HookConfig", "When", "command"),
     "ocihooks.hooksd.directories": ("DEFAULT_DIR", "OVERRIDE_DIR", "Rule", "Rules", "read_hook_dir"),
     "ocihooks.hooksd.manager": ("HookManager", "apply"),
     "ocihooks.hooksd.matching": ("Condition", "Container", "Decision", "Injection", "decide", "match"),
     "ocihooks.hooksd.patterns": ("Pattern", "PatternError"),
     "ocihooks.hooksd.readers": ("READERS", "read_hook"),
+    "ocihooks.modifiers.creation": ("Creation",),
+    "ocihooks.simulation.lifecycle": ("simulate",),
+    "ocihooks.simulation.outcome": ("HookRun", "Simulation", "StageRun"),
     "ocihooks.spec.hook": ("Hook", "Hooks"),
     "ocihooks.spec.stage": ("STAGES", "Stage"),
     "ocihooks.spec.state": ("State", "Status"),
@@ -100,6 +112,7 @@ __all__ = [
     "CommandHook",
     "Condition",
     "Container",
+    "Creation",
     "Decision",
     "Diagnostic",
     "DocumentError",
@@ -107,6 +120,7 @@ __all__ = [
     "FilterReport",
     "FunctionHook",
     "Hook",
+    "HookCall",
     "HookCancelledError",
     "HookConfig",
     "HookError",
@@ -115,21 +129,27 @@ __all__ = [
     "HookLists",
     "HookManager",
     "HookNotRunnableError",
+    "HookProgram",
     "HookResult",
+    "HookRun",
     "HookRunError",
     "HookTimeoutError",
     "Hooks",
+    "Image",
     "Injection",
     "MatchError",
     "NotJSONNameError",
     "OCIHooksError",
     "Pattern",
     "PatternError",
+    "RefusedError",
     "Rule",
     "Rules",
     "RulesError",
     "SettingsError",
+    "Simulation",
     "Stage",
+    "StageRun",
     "State",
     "Status",
     "UnavailableError",
@@ -142,11 +162,13 @@ __all__ = [
     "command",
     "decide",
     "filter_config",
+    "hook",
     "match",
     "read_hook",
     "read_hook_dir",
     "run_hook",
     "run_hooks",
+    "simulate",
 ]
 
 

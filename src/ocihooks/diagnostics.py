@@ -43,6 +43,13 @@ def _kind(code: str, severity: Severity, sentence: str, remedy: str, example: st
 
 KINDS: tuple[Kind, ...] = (
     _kind(
+        "ambiguous_container",
+        _E,
+        "The name of a container, or the beginning of its id, fits several.",
+        "Write more of the id, or choose with --engine.",
+        'container "web" may be 3f2a3f2a3f2a of docker, 111111111111 of podman',
+    ),
+    _kind(
         "bad_pattern",
         _E,
         "A pattern is not valid RE2.",
@@ -55,6 +62,13 @@ KINDS: tuple[Kind, ...] = (
         "An engine has no such handler, or none that a wrapper can stand in front of.",
         "Name another one with --base; ocihooks engines --json lists them.",
         'there is no handler "nvidia"',
+    ),
+    _kind(
+        "beyond_nri",
+        _B,
+        "A rule or a setting asks for something that a plugin of an engine can't do.",
+        "Use the wrapper for such containers; for a rule, on-invalid says whether containers start without it.",
+        "NRI has no stage precreate, since plugins don't see config.json",
     ),
     _kind(
         "cancelled",
@@ -78,11 +92,25 @@ KINDS: tuple[Kind, ...] = (
         "was changed by somebody else meanwhile",
     ),
     _kind(
+        "compiled_rules",
+        _W,
+        "The compiled rules of an installed wrapper are damaged or made for something else; each container costs more.",
+        "Run ocihooks cache clear, and set the clock right if a time is in the future.",
+        "the compiled rules of /usr/local/bin/ocihooks-runtime can't be used: damaged",
+    ),
+    _kind(
         "conflicting_properties",
         _E,
         "A rule of schema 0.1.0 has both spellings of one member.",
         "Keep one of them.",
         'found both "stage" and "stages", expected one of them',
+    ),
+    _kind(
+        "dead_handler",
+        _B,
+        "A handler of an engine starts a program that is not there.",
+        "Install the program, or take the handler out; ocihooks unconfigure does that for ours.",
+        'handler "ocihooks" of docker starts "/usr/local/bin/ocihooks-runtime", which is not there',
     ),
     _kind(
         "doubt",
@@ -225,6 +253,13 @@ KINDS: tuple[Kind, ...] = (
         "process 4711 has been changing an engine's configuration for more than 10 s",
     ),
     _kind(
+        "lost_handler",
+        _W,
+        "An engine was configured by ocihooks, and the handler is not in its configuration any more.",
+        "Run ocihooks configure again, or ocihooks unconfigure to forget it.",
+        'docker was configured with handler "ocihooks", which is not there any more',
+    ),
+    _kind(
         "member_case",
         _B,
         "A member is spelt in another letter case: understood in rule files, refused in config.json, where runtimes "
@@ -245,6 +280,13 @@ KINDS: tuple[Kind, ...] = (
         "A static hook file is missing, or a rule file is a link whose target is missing, which masks the rule.",
         "Make the file, remove the link, or link to /dev/null to mask on purpose.",
         "there is no such static hook file",
+    ),
+    _kind(
+        "missing_in_container",
+        _E,
+        "The program of a startContainer hook can't be run in the container, where it has to be.",
+        "Put it into the image, or choose createContainer, whose programs are on the host.",
+        'startContainer program "/bin/setup" in /run/bundles/web/rootfs: it does not exist',
     ),
     _kind(
         "missing_program",
@@ -275,6 +317,34 @@ KINDS: tuple[Kind, ...] = (
         "runs behind 10-a.json, since names are compared as text, not as numbers",
     ),
     _kind(
+        "modifier_failed",
+        _E,
+        "A modifier can't be loaded, raised something, returned something, or ended its process.",
+        "Mend it at the place that the message names, or take it out of modifiers in the settings.",
+        "modifier \"audit:check\" failed: KeyError: 'owner'",
+    ),
+    _kind(
+        "modifier_hook",
+        _E,
+        "A modifier adds a hook that can't be one.",
+        "Mend the call of add_hook.",
+        'modifier "audit:check": expected an absolute path, found "true"',
+    ),
+    _kind(
+        "modifier_missing",
+        _E,
+        "There is no module, file or function that modifiers in the settings names.",
+        "Install the module into the environment of ocihooks, or mend the name.",
+        'modifier "audit:check": there is no module "audit"',
+    ),
+    _kind(
+        "modifier_refused",
+        _E,
+        "A modifier refuses to have this container created.",
+        "The message has the modifier's reason.",
+        'modifier "audit:check" refuses the container: no licence',
+    ),
+    _kind(
         "monitor_ended",
         _E,
         "A monitor of the library ended, so changes of rules are no longer noticed.",
@@ -303,6 +373,20 @@ KINDS: tuple[Kind, ...] = (
         "no condition is given, so the rule never matches",
     ),
     _kind(
+        "no_container",
+        _E,
+        "No engine has such a container, or it has been removed.",
+        "Look at the names and ids that the engine lists.",
+        'docker and podman have no container "web"',
+    ),
+    _kind(
+        "no_key",
+        _E,
+        "A file that is to hold a key for manifests holds something else.",
+        "Make a key with ocihooks manifest key, and its public half with ocihooks manifest public.",
+        "expected a public Ed25519 key in PEM, without password",
+    ),
+    _kind(
         "no_process_args",
         _E,
         "A rule asks for a command, and the container has a process without arguments.",
@@ -315,6 +399,13 @@ KINDS: tuple[Kind, ...] = (
         "A rule names no stage, so it never runs anything.",
         "Name one; an empty file masks a rule more clearly.",
         "no stage is named, so the rule never runs anything",
+    ),
+    _kind(
+        "not_a_manifest",
+        _E,
+        "A manifest of a root file system is not in the form of one.",
+        "Write it with ocihooks manifest make, and sign it again.",
+        "not a manifest: expected 1",
     ),
     _kind(
         "not_durable",
@@ -352,11 +443,32 @@ KINDS: tuple[Kind, ...] = (
         "not UTF-8: invalid start byte",
     ),
     _kind(
+        "nri_link",
+        _E,
+        "The plugin has no link to the engine, or lost it.",
+        "Start the engine, and see whether it has NRI enabled; the plugin tries again by itself.",
+        "no engine listens there for plugins: it does not exist",
+    ),
+    _kind(
+        "nri_request",
+        _E,
+        "The engine asked something that can't be read, or the answer is larger than one can be.",
+        "Look at what is named; other containers are not concerned.",
+        "the request is broken: container: field 1: expected text, found a number",
+    ),
+    _kind(
         "null_item",
         _W,
         'null in a list or map of strings counts as ""; as a pattern that matches everything.',
         "Write the text that is meant, or take the item out.",
         'null counts as ""',
+    ),
+    _kind(
+        "odd_entry",
+        _E,
+        "An entry of an injector file says nothing that can be used.",
+        "Write a path, SOURCE:DESTINATION, or an object with the members that ocihooks-injector(5) lists.",
+        'unknown member "target"',
     ),
     _kind(
         "odd_env",
@@ -590,6 +702,20 @@ KINDS: tuple[Kind, ...] = (
         'program "/etc/passwd/hook": not a directory',
     ),
     _kind(
+        "unreached_rules",
+        _W,
+        "There are rules, but no engine of this machine starts the wrapper or reads the rules itself.",
+        "Run ocihooks configure for an engine.",
+        "rules reach no container of docker: none of them starts the wrapper, none reads these directories",
+    ),
+    _kind(
+        "unread_rules",
+        _W,
+        "An engine that reads hooks directories itself does not read one in which there are rules.",
+        "Name the directory in the engine's configuration, or run ocihooks configure for it.",
+        "podman does not read these rules itself, only those in /usr/share/containers/oci/hooks.d",
+    ),
+    _kind(
         "unsupervised_stage",
         _W,
         "The settings say what happens when a hook fails, but it runs at a stage where hooks are not supervised.",
@@ -609,6 +735,34 @@ KINDS: tuple[Kind, ...] = (
         "Somebody other than root owns, or could write, a file that decides what root runs, or a directory above it.",
         "Use chown and chmod as the hint says.",
         "not used, since everybody may write it",
+    ),
+    _kind(
+        "wrapper_changed",
+        _W,
+        "An installed wrapper is not as it was written.",
+        "Install it again.",
+        "is not as it was installed",
+    ),
+    _kind(
+        "wrapper_interpreter",
+        _E,
+        "The interpreter of an installed wrapper is missing or does not run.",
+        "Install the wrapper again with another interpreter.",
+        'its interpreter "/opt/ocihooks/bin/python3.11" is not there',
+    ),
+    _kind(
+        "wrapper_missing",
+        _B,
+        "A file of an installed wrapper is missing.",
+        "Install it again.",
+        "the installed wrapper is not there",
+    ),
+    _kind(
+        "wrapper_outdated",
+        _W,
+        "An installed wrapper was made by another version of the package, or for another interpreter.",
+        "Install it again.",
+        "was installed by ocihooks 0.0.9, the package is 0.1.0",
     ),
     _kind(
         "wrong_type",

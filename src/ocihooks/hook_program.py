@@ -59,6 +59,8 @@ class HookCall:
         """
         Absolute path of the root file system on the host; it holds whatever the image's author wants.
 
+        Dots in it stay, since behind a link they lead elsewhere than they seem to.
+
         Raises:
             DocumentError: config.json can't be read, or names none.
         """
@@ -67,7 +69,7 @@ class HookCall:
         if not isinstance(path, str):
             file = os.path.join(self.state.bundle, "config.json")
             raise DocumentError("expected a string", code="missing_property", file=file, pointer="/root/path")
-        return os.path.normpath(os.path.join(self.state.bundle, path))
+        return os.path.join(self.state.bundle, path).rstrip("/") or "/"
 
 
 class HookProgram:

@@ -189,6 +189,19 @@ class TestMachine:
         place.configure('static-hooks = ["{DIR}/static.json"]')
         assert codes(ocihooks("check", "SETTINGS", "--json").json()) == ["error missing_file static.json"]
 
+    def test_injector_files(self, place: Place, ocihooks: Run) -> None:
+        """A broken injector file forbids every container, by the policy for rules; one alone is known by its flag."""
+        place.configure('injector-dir = "{DIR}/injectors"')
+        place.write("injectors/a.json", '{"activation_flag": "A", "binaries": [{"path": "/bin/true"}]}')
+        place.write("injectors/b.json", '{"activation_flag": "A", "binaries": ["/bin/true"]}')
+        document = ocihooks("check", "SETTINGS", "--json").json()
+        assert codes(ocihooks("check", "SETTINGS", "--json").json()) == ["error odd_entry a.json/binaries/0"]
+        assert [checked["kind"] for checked in document["checked"]] == ["settings", "injector", "injector"]
+        assert codes(ocihooks("check", "injectors/a.json", "--json").json()) == ["error odd_entry a.json/binaries/0"]
+        assert ocihooks("check", "injectors/b.json").status == 0
+        place.configure('injector-dir = "{DIR}/injectors"\non-invalid = "warn"')
+        assert codes(ocihooks("check", "SETTINGS", "--json").json()) == ["warning odd_entry a.json/binaries/0"]
+
     def test_fifo(self, place: Place, ocihooks: Run) -> None:
         """Something that would block when read is a finding, overridden or not."""
         os.mkfifo(place.root / "a/1.json")
@@ -317,6 +330,27 @@ class TestPaths:
         ]
         assert document["checked"] == [{"file": "bundle/config.json", "kind": "config"}]
         assert (document["errors"], document["warnings"]) == (9, 1)
+
+    def test_did_you_mean(self, place: Place, ocihooks: Run) -> None:
+        """Members and stages that look like one that is meant are told with it, wherever they stand."""
+        hook = {"path": TRUE, "arg": ["x"], "Env": ["A=b"], "com.example.note": "kept"}
+        place.write("static.json", json.dumps({"poststop": [hook], "poststrt": []}))
+        place.write(
+            "x.json", json.dumps({"version": "1.0.0", "hook": {"path": TRUE, "timout": 5}, "stages": ["post-stop"]})
+        )
+        place.bundle(hooks={"createcontainer": [], "prestrat": []})
+        text = ocihooks("check", "static.json", "x.json", "bundle").stdout
+        hints = [line.removeprefix("hint: ") for line in text.splitlines() if "did you mean" in line]
+        assert hints == [
+            'did you mean "env"?',
+            'did you mean "args"?',
+            'did you mean "poststart"?',
+            'did you mean "timeout"?',
+            'did you mean "poststop"?',
+            'did you mean "createContainer"? stages are case-sensitive',
+            'did you mean "prestart"?',
+        ]
+        assert "com.example.note" not in text
 
     def test_good_bundle(self, place: Place, ocihooks: Run) -> None:
         """A configuration as engines write it has no findings."""

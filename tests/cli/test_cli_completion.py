@@ -34,7 +34,7 @@ def completed(words: str, last: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "last", "expected"),
     [
-        pytest.param("ocihooks", "in", ["install", "inject"], id="commands"),
+        pytest.param("ocihooks", "in", ["install", "inject", "injector"], id="commands"),
         pytest.param("ocihooks", "--v", ["--version"], id="options-of-the-program"),
         pytest.param("ocihooks install", "--ru", ["--runtime"], id="options"),
         pytest.param("ocihooks completion", "", ["bash", "zsh", "fish"], id="choices"),

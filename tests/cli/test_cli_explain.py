@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from tests.cli.place import TRUE, Place, Run
 
+from ocihooks.settings import read_settings
 from ocihooks.testing.configs import bind_mount
+from ocihooks.wrapper.create import inject_rules
+from ocihooks.wrapper.refresh import read_rules
 
 
 @pytest.fixture
@@ -258,6 +261,7 @@ def test_json(ruled: Place, ocihooks: Run) -> None:
             "has_bind_mounts": True,
             "sandbox": False,
         },
+        "live": None,
         "disabled": None,
         "adds": {
             "createRuntime": [
@@ -274,6 +278,7 @@ def test_json(ruled: Place, ocihooks: Run) -> None:
             "poststop": [{"path": TRUE, "timeout": 5}],
         },
         "removes": {},
+        "modifiers": [],
         "filters": [{"name": "40-filter.json", "file": "{DIR}/a/40-filter.json", "path": TRUE}],
         "refused": [],
         "problems": [],
@@ -329,9 +334,11 @@ def test_same_as_the_wrapper(ruled: Place, ocihooks: Run) -> None:
         pytest.param(["--mount", "/srv"], '--mount "/srv": expected SOURCE:DEST', id="mount-without-destination"),
         pytest.param(["--mount", "/a:b"], '--mount "/a:b": expected SOURCE:DEST', id="relative-destination"),
         pytest.param(["--no-process", "--command", "x"], "contradict each other", id="contradiction"),
-        pytest.param(["bundle", "--bind-mount"], "a bundle is explained as it is", id="bundle-and-made-up"),
+        pytest.param(
+            ["bundle", "--bind-mount"], "a container that is there is explained as it is", id="bundle-and-made-up"
+        ),
         pytest.param(["a"], "a is no bundle: it holds no config.json", id="no-bundle"),
-        pytest.param(["none"], "'none' does not exist", id="no-such-directory"),
+        pytest.param(["./none"], "./none is no bundle: it holds no config.json", id="no-such-directory"),
         pytest.param(["--bind-mount", "--rule", "x.json"], '--rule "x.json": there is no such rule', id="no-such-rule"),
     ],
 )
@@ -353,3 +360,16 @@ def test_broken_bundle(place: Place, ocihooks: Run) -> None:
     assert finished.stderr.startswith(
         "ocihooks: {DIR}/bundle/config.json: /process/args: expected an array, found a string\nhint: "
     )
+
+
+@pytest.mark.parametrize(("limit", "gained"), [(5, False), (6, True)], ids=["as it is", "of another rule"])
+def test_supervised_by_an_installed_wrapper(place: Place, ocihooks: Run, limit: int, gained: bool) -> None:
+    """A supervised hook is the same whichever installation supervises it."""
+    place.configure('supervise = "on"')
+    place.rule("a/10-x.json", timeout=5)
+    bundle = place.bundle()
+    rules = read_rules(read_settings(str(place.settings)))
+    inject_rules(str(bundle.config_path), rules, "/usr/local/lib/ocihooks/ocihooks-runtime.supervise")
+    place.rule("a/10-x.json", timeout=limit)
+    told = ocihooks("explain", "SETTINGS", "--json", str(bundle.directory)).json()
+    assert (bool(told["adds"]), bool(told["removes"])) == (gained, gained)

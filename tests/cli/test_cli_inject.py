@@ -173,6 +173,7 @@ def test_json(place: Place, ocihooks: Run) -> None:
         "changed": True,
         "config": "{DIR}/bundle/config.json",
         "rules": ["1.json"],
+        "modifiers": [],
         "filters": [],
         "skipped": [],
         "static": 0,

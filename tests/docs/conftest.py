@@ -1,5 +1,9 @@
-"""Real runtimes for the pages that are about them: the fixtures of the integration tests."""
+"""The fixtures of the integration tests, for pages about real runtimes, and what pages install."""
 
+from pathlib import Path
+
+import pytest
+from tests.docs.walk_through import Packages
 from tests.integration.conftest import (  # noqa: F401  (pytest finds fixtures here by their names)
     cgroup_view,
     crun_view,
@@ -7,3 +11,11 @@ from tests.integration.conftest import (  # noqa: F401  (pytest finds fixtures h
     notes,
     runtime,
 )
+
+
+@pytest.fixture(scope="session")
+def packages(public_directory: Path) -> Packages:
+    """A wheel of this project, and what it depends on."""
+    directory = public_directory / "packages"
+    directory.mkdir(mode=0o755)
+    return Packages(directory)

@@ -21,6 +21,7 @@ EXPECTED = (
     "container-hooks.toml.5",
     "oci-add-hooks.8",
     "oci-injector-hook.8",
+    "ocihooks-injector.5",
     "ocihooks-rules.5",
     "ocihooks-runtime.8",
     "ocihooks-settings.5",

@@ -2,7 +2,7 @@
 A document's console blocks as one walk through a machine, which is made of private parts so that nothing is left.
 
 The commands run as they stand, in one shell, in a mount namespace with its own /opt, /run, /usr/local,
-/var/lib, hooks directories and home.
+/var/lib, /var/log, hooks directories and home; or on a private host with an engine, which has some of them already.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.docs.markdown import PROJECT, Block, blocks
 
+from ocihooks.testing.engines.host import PrivateHost
+
 PACKAGES_DIR = Path("/usr/share/containers/oci/hooks.d")
+
+ASKS_FOR_STATUS = "echo $?"
 
 _MARK = "walk-through-step"
 _HEREDOC = re.compile(r"<<'(\w+)'")
@@ -78,30 +83,58 @@ def matches(shown: Sequence[str], output: str) -> bool:
     return re.fullmatch(pattern, output) is not None
 
 
+def follow(document: Path, machine: Machine) -> None:
+    """Do what *document* says: all succeeds, unless it asks for the status right behind, and prints what it shows."""
+    walk = steps(document, "run")
+    may_fail = [*(step.command == ASKS_FOR_STATUS for step in walk[1:]), False]
+    for step, outcome, allowed in zip(walk, machine.run(walk), may_fail, strict=True):
+        told = f"{step.block}: {step.command}\nstatus {outcome.status}, printed:\n{outcome.output}"
+        assert allowed or outcome.status == 0, told
+        assert step.output is None or matches(step.output, outcome.output), told
+
+
+class Packages:
+    """
+    What is installed from, below *directory*.
+
+    The package index is a folder with a wheel of this project; what the package depends on is copied from the
+    environment that runs the tests.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.wheels, self.site = directory / "wheels", directory / "site"
+        for place in (self.wheels, self.site):
+            place.mkdir(mode=0o755)
+        _copy_dependencies(_build_wheel(self.wheels), self.site)
+
+
 class Machine:
     """
     This machine with private parts below *directory*, as it is before anything of ours was installed.
 
-    Programs and libraries are the real ones. The package index is a folder with a wheel of this project; what the
-    package depends on is copied from the environment that runs the tests.
+    Programs and libraries are the real ones.
+
+    Args:
+        host: Where the commands run, which keeps what is mounted for them; None: in a mount namespace of their own.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, packages: Packages, host: PrivateHost | None = None) -> None:
         self.directory = directory
-        for name in ("etc", "home", "opt", "packages", "real-etc", "site", "usr-local/bin", "usr-local/sbin", "wheels"):
+        self._packages = packages
+        self._host = host
+        for name in ("etc", "home", "opt", "packages", "real-etc", "usr-local/bin", "usr-local/sbin"):
             (directory / name).mkdir(mode=0o755, parents=True)
         for entry in Path("/etc").iterdir():
             if entry.name not in ("container-hooks", "containers", "oci-add-hooks", "ocihooks"):
                 (directory / "etc" / entry.name).symlink_to(directory / "real-etc" / entry.name)
-        _build_wheel(directory / "wheels")
-        _copy_dependencies("ocihooks", directory / "site")
 
     def run(self, steps: Sequence[Step]) -> list[Outcome]:
         """Do all *steps* in one shell; a step that fails does not keep the next one from being done."""
         script = self.directory / "script"
         script.write_text(self._script(steps))
+        argv = ["bash", str(script)]
         done = subprocess.run(
-            ["unshare", "--mount", "--propagation", "private", "bash", str(script)],
+            self._host.command(argv) if self._host else ["unshare", "--mount", "--propagation", "private", *argv],
             check=False,
             capture_output=True,
             text=True,
@@ -115,27 +148,32 @@ class Machine:
         outputs, statuses = parts[1:-1:2], parts[2::2]
         return [Outcome(status=int(status), output=text) for text, status in zip(outputs, statuses, strict=True)]
 
+    def left_over(self) -> list[Path]:
+        """The files that are there after the last step and were not there before the first one."""
+        places = ("etc/containers", "home", "opt", "usr-local")
+        return [path for place in places for path in sorted((self.directory / place).rglob("*")) if not path.is_dir()]
+
     def _script(self, steps: Sequence[Step]) -> str:
         """Mount the private parts or give up; then do each step, with a mark and its status behind it."""
         lines = ["set -e", *self._mounts(), "set +e", "cd", f"echo {_MARK} 0"]
         for step in steps:
             lines += ["{", step.command, "} 2>&1", "status=$?"]
             if "-m venv" in step.command:
-                lines.append(f"cp -a {self.directory}/site/. /opt/ocihooks/lib/python*/site-packages/ || status=99")
+                lines.append(f"cp -a {self._packages.site}/. /opt/ocihooks/lib/python*/site-packages/ || status=99")
             lines += [f"echo {_MARK} $status", "(exit $status)"]
         return "\n".join(lines) + "\n"
 
-    def _mounts(self) -> list[str]:
-        own = {"usr-local": "/usr/local", "opt": "/opt", "etc": "/etc"}
+    def _mounts(self) -> Iterator[str]:
+        own, empty = {"usr-local": "/usr/local", "opt": "/opt"}, ["/var/log"]
         if PACKAGES_DIR.is_dir():
             own["packages"] = str(PACKAGES_DIR)
         directory = shlex.quote(str(self.directory))
-        return [
-            f"mount --rbind /etc {directory}/real-etc",
-            *(f"mount --bind {directory}/{name} {place}" for name, place in own.items()),
-            "mount -t tmpfs -o mode=755 tmpfs /run",
-            "mount -t tmpfs -o mode=755 tmpfs /var/lib",
-        ]
+        if self._host is None:  # a private host has these of its own
+            own["etc"] = "/etc"
+            empty += ["/run", "/var/lib"]
+            yield f"mount --rbind /etc {directory}/real-etc"
+        yield from (f"mount --bind {directory}/{name} {place}" for name, place in own.items())
+        yield from (f"mount -t tmpfs -o mode=755 tmpfs {place}" for place in empty)
 
     def _environment(self) -> dict[str, str]:
         interpreter = f"{sys.base_prefix}/bin"
@@ -143,29 +181,31 @@ class Machine:
             "PATH": f"/usr/local/sbin:/usr/local/bin:{interpreter}:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.directory / "home"),
             "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(self.directory / "wheels"),
+            "PIP_FIND_LINKS": str(self._packages.wheels),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
 
 
-def _build_wheel(directory: Path) -> None:
+def _build_wheel(directory: Path) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
     built = subprocess.run(command, check=False, capture_output=True, text=True, cwd=PROJECT, timeout=120)
     assert built.returncode == 0, built.stdout + built.stderr
+    (wheel,) = directory.glob("*.whl")
+    return wheel
 
 
-def _copy_dependencies(name: str, directory: Path) -> None:
-    """Copy the installed distributions that *name* needs, and those that they need."""
-    waiting, seen = [name], {name}
+def _copy_dependencies(wheel: Path, directory: Path) -> None:
+    """Copy the installed distributions that *wheel* needs, with those of its extras, and those that they need."""
+    (metadata,) = (entry for entry in zipfile.Path(wheel).iterdir() if entry.name.endswith(".dist-info"))
+    waiting: list[importlib.metadata.Distribution] = [importlib.metadata.PathDistribution(metadata)]
+    seen = set()
     while waiting:
-        distribution = importlib.metadata.distribution(waiting.pop())
-        if distribution.name != name:
-            _copy_distribution(distribution, directory)
-        for requirement in distribution.requires or ():
+        for requirement in waiting.pop().requires or ():
             match = re.match(r"[\w.-]+", requirement)
             if match and match[0] not in seen and _is_installed(match[0]):
                 seen.add(match[0])
-                waiting.append(match[0])
+                waiting.append(importlib.metadata.distribution(match[0]))
+                _copy_distribution(waiting[-1], directory)
 
 
 def _is_installed(name: str) -> bool:
@@ -185,4 +225,4 @@ def _copy_distribution(distribution: importlib.metadata.Distribution, directory:
             continue
         target = directory / file
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        shutil.copy2(source, target)  # with its time, so that compiled modules count

@@ -365,6 +365,12 @@ OTHER = (
         hint='did you mean "createRuntime"? stages are case-sensitive',
     ),
     Row(
+        id="stage-misspelt",
+        document=new(stages=["postStart", "createRuntme"]),
+        errors=(("unknown_stage", "/stages/0"), ("unknown_stage", "/stages/1")),
+        hint='did you mean "poststart"? stages are case-sensitive',
+    ),
+    Row(
         id="stage-unknown",
         document=new(stages=["boot"]),
         errors=(("unknown_stage", "/stages/0"),),

@@ -19,7 +19,6 @@ from tests.unit.installing import NAME
 import ocihooks
 from ocihooks.errors import OCIHooksError, ReplaceError, SettingsError, UnavailableError, UntrustedError, UsageError
 from ocihooks.install import install as module
-from ocihooks.install.code import package_paths
 from ocihooks.install.image import ENDINGS
 from ocihooks.install.install import (
     Request,
@@ -33,6 +32,7 @@ from ocihooks.install.record import Record, read_record, record_file, sha256
 from ocihooks.install.runtime import find_runtime, flavour_of
 from ocihooks.install.script import START
 from ocihooks.install.supervisor import IMAGE, SCRIPT
+from ocihooks.package import package_paths
 from ocihooks.version import __version__
 
 PYTHON = os.path.realpath(sys.executable)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocihooks import injection
-from ocihooks.spec.stage import STAGES, Stage
+from ocihooks.spec.stage import STAGES, Stage, stage_hint
 
 # name, mount namespace of the hook, namespace of its path, operation, whether a failure ends the container
 TABLE = [
@@ -42,6 +42,23 @@ def test_unknown(name: str) -> None:
     """Names are case-sensitive, and extension stages are none of the spec."""
     with pytest.raises(ValueError, match="is not a valid Stage"):
         Stage(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        pytest.param("createruntime", 'did you mean "createRuntime"? stages are case-sensitive', id="letter-case"),
+        pytest.param(" poststop ", 'did you mean "poststop"? stages are case-sensitive', id="blanks"),
+        pytest.param("createRuntme", 'did you mean "createRuntime"?', id="misspelt"),
+        pytest.param("create_container", 'did you mean "createContainer"?', id="underscore"),
+        pytest.param("pre-create", 'did you mean "precreate"?', id="extension-stage"),
+        pytest.param("boot", f"known stages: {', '.join(STAGES)}", id="unknown"),
+        pytest.param("", f"known stages: {', '.join(STAGES)}", id="empty"),
+    ],
+)
+def test_hint(name: str, hint: str) -> None:
+    """The stage that is probably meant is named, or else all of them."""
+    assert stage_hint(name, ("precreate",)) == hint
 
 
 def test_text() -> None:

@@ -434,5 +434,6 @@ def test_the_warm_path_imports_nothing() -> None:
         "ocihooks.wrapper",
         "ocihooks.wrapper.arguments",
         "ocihooks.wrapper.become",
+        "ocihooks.wrapper.logline",
         "ocihooks.wrapper.report",
     ]

@@ -16,9 +16,9 @@ import pytest
 
 import ocihooks
 from ocihooks.errors import UntrustedError
-from ocihooks.install.code import package_paths
 from ocihooks.install.image import ASLEEP, ENDINGS, EVERY_CALL, EVERY_CREATE, build_image, build_start
 from ocihooks.install.script import START, make_script
+from ocihooks.package import package_paths
 from ocihooks.testing.bundles import make_bundle
 from ocihooks.trust import check_trusted, trust_here
 from ocihooks.wrapper.installation import Installation

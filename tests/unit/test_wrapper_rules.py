@@ -322,6 +322,34 @@ class TestUsable:
         assert problem.message.startswith(f'program "{program}"')
         assert message in problem.message
 
+    @needs_root
+    @pytest.mark.parametrize("words", [["-I", "{}"], ["{}", "/etc/passwd"], ["-W", "error", "{}", "x"], ["-e", "{}"]])
+    @pytest.mark.parametrize("writable", [True, False], ids=["writable", "sound"])
+    def test_script(self, words: list[str], writable: bool, program: Path) -> None:
+        """What an interpreter runs is looked at like a program: whoever writes it decides what root runs."""
+        python = os.path.realpath("/bin/sh")
+        program.chmod(0o646 if writable else 0o644)
+        rule = MatchingRule(path=python, args=("sh", *(word.format(program) for word in words)))
+        found = self.problems(rule)
+        assert [(problem.code, problem.pointer) for problem in found] == [("untrusted", "/hook/args")] * writable
+        assert all(problem.message.startswith(f'script "{program}": not used, since everybody') for problem in found)
+        assert self.problems(MatchingRule(("startContainer",), path=python, args=rule.hook.args)) == []
+
+    @pytest.mark.parametrize(
+        ("path", "args"),
+        [
+            pytest.param("/bin/sh", ("sh", "-c", "/tmp/x; true"), id="text"),
+            pytest.param("/bin/sh", ("python", "-Im", "json.tool", "/proc/self/fd"), id="module"),
+            pytest.param("/bin/sh", ("sh", "/none/x"), id="missing"),
+            pytest.param("/bin/sh", ("sh", "/\0"), id="nul"),
+            pytest.param("/bin/sh", ("sh", "relative"), id="relative"),
+            pytest.param("/bin/true", ("true", "/tmp"), id="no-interpreter"),
+        ],
+    )
+    def test_no_script(self, path: str, args: tuple[str, ...]) -> None:
+        """Arguments that are no script, or none that is there, are left to the program."""
+        assert self.problems(MatchingRule(path=path, args=args)) == []
+
     def test_path_below_a_file(self, program: Path) -> None:
         """A program that can't be reached is told from a missing one."""
         (problem,) = self.problems(MatchingRule(path=f"{program}/x"))

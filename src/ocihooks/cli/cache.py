@@ -14,6 +14,7 @@ from ocihooks.cli.run import environment
 from ocihooks.compiled.ruleset import RuleSet
 from ocihooks.compiled.skip import allows_skipping
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, installation
+from ocihooks.install.record import Record
 from ocihooks.wrapper.cache import Cache
 from ocihooks.wrapper.installation import Installation
 
@@ -58,7 +59,7 @@ def command(action: str, prefix: str, name: str, as_json: bool) -> None:
     nothing else.
     """
     with environment():
-        cache = _cache(prefix, name)
+        cache = cache_of(installation(prefix, name))
         cleared = _clear(cache) if action == "clear" else False
         document, fresh = as_document(cache, cleared=cleared)
     write_json(document) if as_json else write(as_text(document))
@@ -66,8 +67,8 @@ def command(action: str, prefix: str, name: str, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _cache(prefix: str, name: str) -> Cache:
-    record = installation(prefix, name)
+def cache_of(record: Record) -> Cache:
+    """The compiled rules of an installed wrapper."""
     facts = Installation(
         name=record.name,
         script=record.script,

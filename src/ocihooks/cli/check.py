@@ -26,7 +26,8 @@ EXAMPLES = (
 JSON_MEMBERS = {
     "checked": "The files that were looked at.",
     "checked[].file": "Path.",
-    "checked[].kind": '"settings", "rule", "static" (a static hook file) or "config" (a config.json).',
+    "checked[].kind": '"settings", "rule", "static" (a static hook file), "injector" (an injector file), '
+    '"modifier" (the file of a modifier) or "config".',
     **diagnostic_members("findings", "All findings, sorted by place."),
     "errors": "How many findings are errors.",
     "warnings": "How many findings are warnings.",
@@ -51,12 +52,12 @@ def command(
     Report all problems of rules, settings, static hook files and bundles.
 
     Without arguments: the settings, every rule file of the hooks directories (overridden ones, too), static hook files,
-    programs, and whether anybody but root could have written any of them. Errors are what the wrapper or a runtime
-    refuses; warnings are about what works, but hardly as meant.
+    injector files, modifiers, which are loaded but not asked, programs, and whether anybody but root could have written
+    any of them. Errors are what the wrapper or a runtime refuses; warnings are about what works, but hardly as meant.
 
-    With arguments: rule files, static hook files, settings (*.toml), hooks directories and bundles (directories with a
-    config.json), told apart by what is in them. Owners and modes are not looked at then, and a missing program is a
-    warning, since it may be installed elsewhere.
+    With arguments: rule files, static hook files, injector files, settings (*.toml), hooks directories and bundles
+    (directories with a config.json), told apart by what is in them. Owners and modes are not looked at then, and a
+    missing program is a warning, since it may be installed elsewhere.
     """
     if paths and (settings_file or hooks_dirs):
         raise UsageError("--settings and --hooks-dir are for a check without arguments", hint="name the file itself")

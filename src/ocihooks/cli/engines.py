@@ -19,7 +19,7 @@ EXAMPLES = (
     Example(line="ocihooks engines --json", meaning="The same for programs."),
 )
 
-JSON_MEMBERS = {
+ENGINE_MEMBERS = {
     "engines": "All engines that ocihooks knows.",
     "engines[].name": "Its name, as configure takes it.",
     "engines[].program": "Path of its program, null where it is not on this machine.",
@@ -34,17 +34,18 @@ JSON_MEMBERS = {
     "engines[].handlers[].default": "Whether it is the default.",
     "engines[].handlers[].wrapper": "Whether it is a wrapper of ocihooks.",
     "engines[].reads_hooks_dirs": "Whether it reads hooks directories itself, without the wrapper.",
-    "engines[].hooks_dirs": "Those that it is configured to read.",
+    "engines[].hooks_dirs": "Those that it reads: as configured, or its own defaults.",
     "engines[].problem": "Why its configuration can't be told, or null.",
     **{f"engines[].problem.{name}": meaning for name, meaning in DIAGNOSTIC_MEMBERS.items()},
 }
+"""Documentation of a list of `as_document`."""
 
 
 @click.command(
     "engines",
     cls=Command,
     examples=EXAMPLES,
-    json_members=JSON_MEMBERS,
+    json_members=ENGINE_MEMBERS,
     statuses={0: "told", 1: "told, but the configuration of an engine can't be understood"},
 )
 @state_dir_option

@@ -19,7 +19,7 @@ from ocihooks.document import Config, dumps, parse_config
 from ocihooks.engines.sandbox import is_sandbox
 from ocihooks.errors import Diagnostic, MatchError, OCIHooksError, only_errors
 from ocihooks.hooksd.matching import Container, Decision, decide
-from ocihooks.injection import STAGES, rule_of
+from ocihooks.injection import STAGES, rule_of, supervised_hook
 from ocihooks.wrapper.plan import Plan, container_of, make_plan
 
 MADE_UP = "made-up container"
@@ -205,10 +205,25 @@ def removed(explanation: Explanation) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _without(hooks: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for stage in STAGES:
-        for item in hooks.get(stage) or ():
-            if item not in (others.get(stage) or ()):
-                plain: dict[str, Any] = json.loads(dumps(item))
-                yield stage, plain
+        there = [_comparable(_plain(item)) for item in others.get(stage) or ()]
+        for item in map(_plain, hooks.get(stage) or ()):
+            if _comparable(item) not in there:
+                yield stage, item
+
+
+def _plain(entry: Any) -> dict[str, Any]:
+    """*entry* with numbers as numbers."""
+    plain: dict[str, Any] = json.loads(dumps(entry))
+    return plain
+
+
+def _comparable(entry: dict[str, Any]) -> dict[str, Any]:
+    """*entry*; a supervised hook without the program that supervises it, which each installation has its own of."""
+    if supervised_hook(entry) is None:
+        return entry
+    args = entry["args"]
+    options = [word for word in args[: args.index("--")] if word.startswith("--")]
+    return {**entry, "path": "", "args": [*options, *args[args.index("--") :]]}
 
 
 def origin(hook: Mapping[str, Any]) -> str:

@@ -24,8 +24,9 @@ from ocihooks.cli.output import coloured, columns, remark, write, write_json
 from ocihooks.cli.run import environment
 from ocihooks.document import JSONNumber, dumps, parse_document, read_config
 from ocihooks.errors import ReplaceError
-from ocihooks.wrapper.create import inject, injected
-from ocihooks.wrapper.plan import Plan, make_plan
+from ocihooks.wrapper.create import inject, injected, planned
+from ocihooks.wrapper.plan import Plan
+from ocihooks.wrapper.refresh import read_rules
 
 EXAMPLES = (
     Example(line="ocihooks inject --bundle /run/bundles/web --dry-run", meaning="Show the difference, change nothing."),
@@ -40,6 +41,7 @@ JSON_MEMBERS = {
     "changed": "Whether config.json was replaced, or would be.",
     "config": "Path of the configuration.",
     "rules": "File names of the rules that matched, in order.",
+    "modifiers": "The modifiers that were asked, in order.",
     "filters": "File names of those that rewrote the configuration.",
     "skipped": "File names of rules that matched but can't be used, which the policy tolerates.",
     "static": "How many static hook files there are.",
@@ -73,7 +75,8 @@ class Outcome:
             return "switched off"
         if self.changed:
             return "injected"
-        present = self.plan.additions.rules or self.plan.additions.static or self.plan.filters
+        additions = self.plan.additions
+        present = additions.rules or additions.static or self.plan.filters or self.plan.injectors
         return "already injected" if present else "no match"
 
 
@@ -92,7 +95,11 @@ class Outcome:
     "--bundle", "-b", metavar="DIR", required=True, type=click.Path(exists=True, file_okay=False), help="The bundle."
 )
 @click.option("--config", "name", metavar="FILE", default="config.json", show_default=True, help="Its configuration.")
-@click.option("--dry-run", is_flag=True, help="Show the difference; write nothing. Filters that match are run.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the difference; write nothing. Modifiers are asked, and filters that match are run.",
+)
 @rules_options
 @json_option
 def command(
@@ -102,8 +109,8 @@ def command(
     Add the hooks of matching rules to a bundle.
 
     Does to config.json what the wrapper does when a container is created, for bundles that are started without it: the
-    hooks of matching rules and static hook files are added, then precreate filters rewrite the document. Without
-    filters all bytes outside of the hooks stay as they are; doing it again changes nothing.
+    hooks of matching rules, static hook files and modifiers are added, then precreate filters rewrite the document.
+    Without filters all bytes outside of the hooks stay as they are; doing it again changes nothing.
     """
     sources = read_sources(settings_file, hooks_dirs)
     path = config_path(bundle, name)
@@ -130,7 +137,7 @@ def perform(path: str, sources: Sources, *, dry_run: bool) -> Outcome:
         plan, changed = inject(path, sources.settings)
         return Outcome(path=path, plan=plan, changed=changed)
     config = read_config(path)
-    plan = make_plan(config, sources.settings)
+    plan = planned(config, read_rules(sources.settings))
     before, after = config.text.encode(), injected(config, plan)
     return Outcome(path=path, plan=plan, changed=before != after, diff=tuple(difference(path, before, after)))
 
@@ -171,6 +178,7 @@ def as_document(outcome: Outcome, sources: Sources, *, dry_run: bool) -> dict[st
         "changed": outcome.changed,
         "config": outcome.path,
         "rules": [rule.name for rule in matched],
+        "modifiers": list(plan.modifiers) if plan else [],
         "filters": [rule.name for rule in plan.filters] if plan else [],
         "skipped": [rule.name for rule in plan.skipped] if plan else [],
         "static": len(plan.additions.static) if plan else 0,
@@ -205,10 +213,14 @@ _SENTENCES = {
 def _what_changed(plan: Plan) -> Iterator[str]:
     skipped = {rule.name for rule in plan.skipped}
     rows = [(a.rule.name, a.declared) for a in plan.injection.additions if a.rule.name not in skipped]
+    matched = {addition.rule.file for addition in plan.injection.additions}
+    rows += [(file.rpartition("/")[2], stage) for stage, file, _ in plan.additions.rules if file not in matched]
     rows += [(f"{count} static", stage) for stage, count in _static_counts(plan).items()]
     if rows:
         yield columns(rows, indent="  ")
-    if plan.filters:
+    if plan.injectors:
+        yield 'injector files change the document, see "ocihooks injector explain"'
+    elif plan.filters:
         yield "filters rewrite the document, so look at the difference as a whole"
     else:
         yield "all bytes outside of hooks stay as they are"
