@@ -8,8 +8,8 @@ TOOLKIT := container-hooks container-hooks-runtime container-hooks-ctk
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
-# Tests that one process runs; runc and crun start within milliseconds, so two suit two cores.
-JOBS ?= 2
+# How many processes run tests: one more than most machines have cores, since many tests wait for something.
+JOBS ?= 3
 
 help:
 	@echo "make demo    install into .venv and run real containers with hooks, with an explanation"
