@@ -16,13 +16,14 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.install.code import compiled
 from ocihooks.testing.bundles import make_rootfs
 from ocihooks.testing.engines.buildah import buildah_version
 from ocihooks.testing.engines.containerd import containerd_version
@@ -221,3 +222,11 @@ def pytest_configure(config: pytest.Config) -> None:
     start_as_from_a_terminal()
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Account(config), "ocihooks-account")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def images_made_once() -> Iterator[None]:
+    """Compile the images of installations once in each process of the tests: they are the same for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ocihooks.install.install.compiled", cache(compiled))
+        yield

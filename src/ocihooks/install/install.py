@@ -176,7 +176,6 @@ def install(request: Request) -> Record:
     if before is not None:
         record = Record.from_json(record.to_json() | {"made_directories": before.made_directories})
     _write_images(record, prepared.script)
-    _write_supervisor(record)
     script = prepared.script.text.encode()
     if prepared.program is not None:
         replace_file(record.files[0], script)
@@ -187,24 +186,25 @@ def install(request: Request) -> Record:
 
 
 def _write_images(record: Record, script: Script) -> None:
-    """Compile the script's body and the modules of the warm path by the interpreter that is going to load them."""
+    """
+    Compile the script's body and the modules of the warm path by the interpreter that is going to load them.
+
+    The supervisor's image is written before its script, since running containers may start it.
+    """
     endings = PROGRAMS[record.program].images
-    start = record.files[-len(endings) - 1]
-    replace_file(start, compiled(record.python, f"build_start({script.body!r}, {record.script!r}, {script.key!r})"))
-    images = record.files[-len(endings) :]
-    for image, modules in zip(images, endings.values(), strict=True):
-        replace_file(image, compiled(record.python, f"build_image({modules!r})"))
-
-
-def _write_supervisor(record: Record) -> None:
-    """The supervisor, if it is among the files of *record*; its image first, since running containers may start it."""
-    found = {ending: file for file in record.files for ending in (SCRIPT, IMAGE) if file.endswith(ending)}
-    if not found:
-        return
-    call = f"build_supervisor({BODY!r}, {AWAKE!r}, {ASLEEP!r}, {EXTENSIONS!r})"
-    replace_file(found[IMAGE], compiled(record.python, call))
-    text = supervisor_script(record.python, package_paths(), found[IMAGE], MARK)
-    replace_file(found[SCRIPT], text.encode(), mode=0o755)
+    files = record.files[-len(endings) :]
+    calls = {file: f"build_image({modules!r})" for file, modules in zip(files, endings.values(), strict=True)}
+    supervisor = next((file for file in record.files if file.endswith(SCRIPT)), "")
+    image = next((file for file in record.files if file.endswith(IMAGE)), "")
+    if image:
+        calls[image] = f"build_supervisor({BODY!r}, {AWAKE!r}, {ASLEEP!r}, {EXTENSIONS!r})"
+    (start,) = compiled(record.python, f"build_start({script.body!r}, {record.script!r}, {script.key!r})")
+    replace_file(record.files[-len(endings) - 1], start)
+    for file, data in zip(calls, compiled(record.python, *calls.values()), strict=True):
+        replace_file(file, data)
+    if supervisor:
+        text = supervisor_script(record.python, package_paths(), image, MARK)
+        replace_file(supervisor, text.encode(), mode=0o755)
 
 
 def _write_program(script: str, data: bytes) -> None:
