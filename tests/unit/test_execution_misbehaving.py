@@ -312,7 +312,7 @@ def in_a_fresh_interpreter(
 ) -> subprocess.CompletedProcess[str]:
     """Run *code* in a process of its own, with what `SETUP` makes."""
     return subprocess.run(
-        [*prefix, sys.executable, "-c", SETUP + code, *words],
+        [*prefix, sys.executable, "-u", "-c", SETUP + code, *words],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
