@@ -254,7 +254,9 @@ def marks_by_stage(lines: Sequence[str]) -> list[str]:
     return [line for line in lines if "poststart" not in line]
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize(
+    "group", [pytest.param(group, marks=[pytest.mark.slow] if group % 3 else []) for group in range(GROUPS)]
+)
 def test_generated(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, group: int) -> None:
     """Of ten made-up scenarios each runs on the runtime, and its hooks are exactly those that have to run, in order."""
     dice = random.Random(SEED + group)
