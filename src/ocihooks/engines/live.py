@@ -97,6 +97,29 @@ class Client:
         """What the client prints; raises UnavailableError in its own words where it fails."""
         return output_of([self.program, *words], env=self.environment)
 
+    def inspected(
+        self, name: str, read: Callable[[Any], LiveContainer], *, missing: re.Pattern[str], several: re.Pattern[str]
+    ) -> tuple[LiveContainer, ...]:
+        """
+        What *read* makes of the answer about the container *name* to ``container inspect``; none where there is none.
+
+        Args:
+            missing: How the client says that there is no such container.
+            several: How it says that several ids begin so.
+
+        Raises:
+            UnavailableError: It fails otherwise, or prints something else.
+            UsageError: Several ids begin so.
+        """
+        try:
+            return (self.about("container", "inspect", name, read=read),)
+        except UnavailableError as error:
+            if missing.search(error.message):
+                return ()
+            if several.search(error.message):
+                raise ambiguous_prefix(name, self.engine) from None
+            raise self.failed(error) from None
+
     def about(self, *words: str, read: Callable[[Any], LiveContainer]) -> LiveContainer:
         """
         What *read* makes of the JSON document that the client prints.

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ocihooks.engines.live import Client, LiveContainer, ambiguous_prefix, made_from, not_readable
+from ocihooks.engines.live import Client, LiveContainer, made_from, not_readable
 from ocihooks.engines.shims import bundle_by_process, runtime_of_bundle
-from ocihooks.errors import UnavailableError
 
 VARIABLES = (
     *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
@@ -32,14 +31,7 @@ def find(name: str, address: str | None = None) -> tuple[LiveContainer, ...]:
         UsageError: Several ids begin so, or the daemon is elsewhere.
     """
     client = Client("docker", "docker", VARIABLES, f"unix://{address}" if address else None)
-    try:
-        return (client.about("container", "inspect", name, read=_container),)
-    except UnavailableError as error:
-        if _MISSING.search(error.message):
-            return ()
-        if _SEVERAL.search(error.message):
-            raise ambiguous_prefix(name, "docker") from None
-        raise client.failed(error) from None
+    return client.inspected(name, _container, missing=_MISSING, several=_SEVERAL)
 
 
 def _container(answer: Sequence[Mapping[str, Any]]) -> LiveContainer:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ocihooks.engines.live import Client, LiveContainer, ambiguous_prefix, made_from
-from ocihooks.errors import UnavailableError
+from ocihooks.engines.live import Client, LiveContainer, made_from
 
 VARIABLES = (
     *("CONTAINER_HOST", "CONTAINER_CONNECTION", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER"),
@@ -21,14 +20,7 @@ _SEVERAL = re.compile("more than one result", re.IGNORECASE)
 def find(name: str, address: str | None = None) -> tuple[LiveContainer, ...]:
     """As `ocihooks.engines.live_docker.find`; *address* is that of Podman's service, which is not asked otherwise."""
     client = Client("podman", "podman", VARIABLES, f"unix://{address}" if address else None)
-    try:
-        return (client.about("container", "inspect", name, read=_container),)
-    except UnavailableError as error:
-        if _MISSING.search(error.message):
-            return ()
-        if _SEVERAL.search(error.message):
-            raise ambiguous_prefix(name, "podman") from None
-        raise client.failed(error) from None
+    return client.inspected(name, _container, missing=_MISSING, several=_SEVERAL)
 
 
 def _container(answer: Sequence[Mapping[str, Any]]) -> LiveContainer:

@@ -7,6 +7,10 @@ On the supervisor's warm path.
 import posix
 import select
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 OUTPUT_LIMIT = 64 * 1024
 """Bytes kept per stream where the wrapper runs hooks; the library keeps all unless told otherwise."""
 
@@ -14,16 +18,19 @@ _CHUNK = 64 * 1024
 
 
 class Stream:
-    """A descriptor to poll, and what to do when it is ready. It owns the descriptor, which is -1 when closed."""
+    """
+    A descriptor to poll, and what to do when it is ready. It owns the descriptor, which is -1 when closed.
+
+    Attributes:
+        ready: Each kind's own method: does what can be done without waiting; True when nothing more will come.
+    """
 
     events = select.POLLIN
+    if TYPE_CHECKING:
+        ready: "Callable[[], bool]"
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-
-    def ready(self) -> bool:
-        """Do what can be done without waiting; True when nothing more will come."""
-        raise NotImplementedError  # each kind of stream has its own; abc is too heavy for the warm path
 
     def close(self) -> None:
         """Give the descriptor back, once."""
