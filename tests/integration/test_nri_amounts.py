@@ -74,9 +74,10 @@ def test_memory(plugin: subprocess.Popen[bytes], rules: Rules) -> None:
         ask(engine.accept_registered(), 1000)
     with FakeEngine(rules.root) as engine:
         link = engine.accept_registered()
+        ask(link, 50)
         before = descriptors(plugin)
         ask(link, 500)
-        assert descriptors(plugin) == before
+        assert descriptors(plugin) <= before  # fewer, while the first link was still being closed
         assert mib(plugin) < MOST_MIB
 
 
