@@ -53,54 +53,6 @@ if TYPE_CHECKING:
     from ocihooks.spec.state import State, Status
     from ocihooks.version import __version__
 
-_HOMES = {
-    "ocihooks.bundle": ("Bundle",),
-    "ocihooks.engines.images": ("Image",),
-    "ocihooks.errors": (
-        "Diagnostic",
-        "DocumentError",
-        "HookError",
-        "MatchError",
-        "NotJSONNameError",
-        "OCIHooksError",
-        "RefusedError",
-        "RulesError",
-        "SettingsError",
-        "UnavailableError",
-        "UntrustedError",
-        "UsageError",
-    ),
-    "ocihooks.execution.cancel": ("Cancellation",),
-    "ocihooks.execution.errors": (
-        "FilterOutputError",
-        "HookCancelledError",
-        "HookFailedError",
-        "HookFunctionError",
-        "HookNotRunnableError",
-        "HookRunError",
-        "HookTimeoutError",
-    ),
-    "ocihooks.execution.filters": ("FilterReport", "apply_filters", "filter_config"),
-    "ocihooks.execution.hook_lists": ("CommandHook", "FunctionHook", "HookLists"),
-    "ocihooks.execution.ordered": ("run_hooks",),
-    "ocihooks.execution.result": ("HookResult",),
-    "ocihooks.execution.runner": ("run_hook",),
-    "ocihooks.hook_program": ("HookCall", "HookProgram", "hook"),
-    "ocihooks.hooksd.config": ("VERSION", "HookConfig", "When", "command"),
-    "ocihooks.hooksd.directories": ("DEFAULT_DIR", "OVERRIDE_DIR", "Rule", "Rules", "read_hook_dir"),
-    "ocihooks.hooksd.manager": ("HookManager", "apply"),
-    "ocihooks.hooksd.matching": ("Condition", "Container", "Decision", "Injection", "decide", "match"),
-    "ocihooks.hooksd.patterns": ("Pattern", "PatternError"),
-    "ocihooks.hooksd.readers": ("READERS", "read_hook"),
-    "ocihooks.modifiers.creation": ("Creation",),
-    "ocihooks.simulation.lifecycle": ("simulate",),
-    "ocihooks.simulation.outcome": ("HookRun", "Simulation", "StageRun"),
-    "ocihooks.spec.hook": ("Hook", "Hooks"),
-    "ocihooks.spec.stage": ("STAGES", "Stage"),
-    "ocihooks.spec.state": ("State", "Status"),
-    "ocihooks.version": ("__version__",),
-}
-
 __all__ = [
     "DEFAULT_DIR",
     "OVERRIDE_DIR",
@@ -175,7 +127,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name == "errors":  # modules of the wrapper's warm path ask for it only when something is wrong
         return __import__("ocihooks.errors", fromlist=[name])
-    for home, names in _HOMES.items():
+    from ocihooks.homes import HOMES
+
+    for home, names in HOMES.items():
         if name in names:
             module = __import__(home, fromlist=[name])
             value: object = getattr(module, name)

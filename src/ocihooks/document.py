@@ -35,7 +35,7 @@ _SHALLOW = 100
 UNIQUE_MEMBERS = ("hooks", "process", "annotations", "mounts", "root")
 """Top-level members that must be there once and spelt so: runc takes the last in any letter case, crun the first."""
 
-_MOUNT_MEMBERS = ("destination", "type", "source", "options")
+_MOUNT_MEMBERS = frozenset(("destination", "type", "source", "options"))
 _HOOK_MEMBERS = ("path", "args", "env", "timeout")
 
 _LETTERS = str.maketrans({"\u017f": "s", "\u212a": "k"})
@@ -234,11 +234,15 @@ def parse_config(data: bytes, file: str) -> Config:
     config.annotations = _annotations(members, file)
     config.mounts = _member(members, "mounts", list, file) or []
     for index, mount in enumerate(config.mounts):
-        place = f"/mounts/{index}"
-        _refuse_variants(_expect(mount, dict, file, place), _MOUNT_MEMBERS, file, place)
-        _member(mount, "options", list, file, place)
+        if type(mount) is not dict or not mount.keys() <= _MOUNT_MEMBERS or type(mount.get("options", [])) is not list:
+            _check_mount(mount, file, f"/mounts/{index}")
     config.hooks = _hooks(members, file)
     return config
+
+
+def _check_mount(mount: "Any", file: str, place: str) -> None:
+    _refuse_variants(_expect(mount, dict, file, place), tuple(_MOUNT_MEMBERS), file, place)
+    _member(mount, "options", list, file, place)
 
 
 def _refuse_variants(members: "dict[str, Any]", names: "tuple[str, ...]", file: str, pointer: str) -> None:

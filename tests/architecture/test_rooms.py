@@ -15,6 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src/ocihooks"
 
 KNOWS: dict[str, set[str]] = {
+    "homes": set(),
     "quoting": set(),
     "errors": {"quoting"},
     "version": set(),

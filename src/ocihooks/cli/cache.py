@@ -15,7 +15,7 @@ from ocihooks.compiled.ruleset import RuleSet
 from ocihooks.compiled.skip import allows_skipping
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, installation
 from ocihooks.install.record import Record
-from ocihooks.wrapper.cache import Cache
+from ocihooks.wrapper.cache import Cache, load_cached
 from ocihooks.wrapper.installation import Installation
 
 EXAMPLES = (
@@ -90,7 +90,7 @@ def _clear(cache: Cache) -> bool:
 def as_document(cache: Cache, *, cleared: bool) -> tuple[dict[str, Any], bool]:
     """The result, and whether the compiled rules are fresh."""
     rules: RuleSet | None
-    rules, reason = cache.load()
+    rules, reason = load_cached(cache)
     there = bool(cache.file) and os.path.exists(cache.file)
     document = {
         "file": cache.file,

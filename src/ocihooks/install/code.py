@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import ocihooks
 from ocihooks.errors import UnavailableError, UntrustedError, quoted
 from ocihooks.package import package_paths
-from ocihooks.trust import check_trusted, explained, trust_here
+from ocihooks.trust import Trust, check_trusted, explained, trust_here
 
 
 def check_code(python: str, runtime: str, paths: Sequence[str]) -> None:
@@ -25,11 +25,12 @@ def check_code(python: str, runtime: str, paths: Sequence[str]) -> None:
     Raises:
         UntrustedError: The path that it names can be written by others, or is missing.
     """
+    trust = trust_here()
     for path in (python, *([runtime] if runtime else []), *_library(python)):
-        check_place(path)
+        check_place(path, trust)
     for path in _code(paths):
         if os.path.lexists(path):  # pip may just be taking something away
-            check_place(path)
+            check_place(path, trust)
 
 
 def _library(python: str) -> Iterator[str]:
@@ -48,7 +49,7 @@ def _code(paths: Sequence[str]) -> Iterator[str]:
         yield from (os.path.join(directory, name) for name in files)
 
 
-def check_place(path: str) -> None:
+def check_place(path: str, trust: Trust) -> None:
     """
     Refuse *path* if it is missing or somebody else could write it.
 
@@ -56,7 +57,7 @@ def check_place(path: str) -> None:
         UntrustedError: It is so.
     """
     try:
-        check_trusted(path, trust_here())
+        check_trusted(path, trust)
     except UntrustedError as error:
         raise error
     except OSError as error:

@@ -100,12 +100,7 @@ def _plan(scene: Scene, *, locked: bool) -> Configured:
     target = scene.target
     configuration = scene.configuration()
     if target.name in configuration.handlers:
-        raise EngineError(
-            f"there is a handler {quoted(target.name)} already, which ocihooks did not write",
-            code="handler_name",
-            file=scene.file,
-            hint="take another --name, or take that one out by hand",
-        )
+        raise _taken(scene)
     base = configuration.handler(target.base or configuration.default)
     program, request = _wrapper(target, base)
     wanted = Wanted(
@@ -146,6 +141,16 @@ def _plan(scene: Scene, *, locked: bool) -> Configured:
         former=scene.record,
         installed=request,
     )
+
+
+def _taken(scene: Scene) -> EngineError:
+    """That the name of the handler is in use; in a file that two engines read it is there for both."""
+    writer, hint = "ocihooks did not write", "take another --name, or take that one out by hand"
+    if twins := scene.twins():
+        writer = f"ocihooks wrote for {twins[0].engine}"
+        hint = f"{scene.target.engine} reads the same file, so nothing is left to be done"
+    message = f"there is a handler {quoted(scene.target.name)} already, which {writer}"
+    return EngineError(message, code="handler_name", file=scene.file, hint=hint)
 
 
 def _wrapper(target: Target, base: Handler) -> tuple[str, Request | None]:

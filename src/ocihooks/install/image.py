@@ -10,9 +10,11 @@ import ast
 import importlib.util
 import marshal
 import os
+from types import CodeType
 from typing import Any
 
 import ocihooks
+from ocihooks.install.lean import RARE, lean
 
 ASLEEP = (
     "ocihooks.quoting",
@@ -87,10 +89,11 @@ def build_image(modules: tuple[str, ...]) -> bytes:
     """
     The bytes of an image: the interpreter's magic number, then a marshalled tuple of the modules.
 
-    Each module is (name, directory of its package or None, code), where the code of those in `ASLEEP` is still
-    marshalled, and a module in C has its file instead. The script of the installation loads them.
+    Each module is (name, directory of its package or None, code, rare functions), where the code of those in `ASLEEP`
+    is still marshalled, as that of rare functions always is, and a module in C has its file instead. The script of the
+    installation loads them.
     """
-    parts = [_extension(name) if name in EXTENSIONS else _module(name) for name in modules]
+    parts = [_extension(name) if name in EXTENSIONS else _module(name, RARE.get(name, ())) for name in modules]
     built: Any = tuple(part for part in parts if part[2])
     return importlib.util.MAGIC_NUMBER + marshal.dumps(built)
 
@@ -106,7 +109,7 @@ def build_supervisor(body: str, awake: tuple[str, ...], asleep: tuple[str, ...],
     parts: list[tuple[str, str | None, Any]] = [
         (name, None, getattr(importlib.import_module(name), "__file__", "")) for name in extensions
     ]
-    for name, package, code in map(_module, (*asleep, *awake)):
+    for name, package, code, _ in map(_module, (*asleep, *awake)):
         parts.append((name, package, _marshalled(code) if name in asleep else code))
     code = compile(body, "supervisor", "exec", dont_inherit=True, optimize=2)
     return importlib.util.MAGIC_NUMBER + marshal.dumps((code, tuple(part for part in parts if part[2])))
@@ -122,45 +125,23 @@ def build_start(body: str, file: str, key: bytes) -> bytes:
     return importlib.util.MAGIC_NUMBER + key + marshal.dumps(code)
 
 
-def _extension(name: str) -> tuple[str, None, str]:
+def _extension(name: str) -> tuple[str, None, str, tuple[()]]:
     """A module in C with its file; "" where it is built in."""
-    return name, None, getattr(importlib.import_module(EXTENSIONS[name]), "__file__", "")
+    return name, None, getattr(importlib.import_module(EXTENSIONS[name]), "__file__", ""), ()
 
 
-def _module(name: str) -> tuple[str, str | None, Any]:
+def _module(name: str, rare: tuple[str, ...] = ()) -> tuple[str, str | None, Any, tuple[tuple[str, bytes], ...]]:
     file, package = _source(name)
     with open(file, "rb") as stream:
-        tree = _ForRunning().visit(ast.parse(stream.read(), file))
-    code = compile(tree, file, "exec", dont_inherit=True, optimize=2)
-    return name, package, marshal.dumps(code) if name in ASLEEP else code
+        tree, apart = lean(ast.parse(stream.read(), file), rare)
+    code = _code(tree, file)
+    functions = [(function, marshal.dumps(_code(alone, file))) for function, alone in apart.items()]
+    return name, package, marshal.dumps(code) if name in ASLEEP else code, tuple(functions)
 
 
-class _ForRunning(ast.NodeTransformer):
-    """Leaves out what only people and type checkers read: annotations, and what is imported and defined for them."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """No annotations; the names of the arguments stay."""
-        node.returns = None
-        arguments = node.args
-        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-            argument.annotation = None
-        for many in (arguments.vararg, arguments.kwarg):
-            if many is not None:
-                many.annotation = None
-        return self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        """``name: int = 1`` becomes ``name = 1``, and ``name: int`` nothing."""
-        if node.value is None:
-            return ast.copy_location(ast.Pass(), node)
-        return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
-
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        """Of ``if TYPE_CHECKING`` only what stands behind ``else``."""
-        self.generic_visit(node)
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return node.orelse or ast.copy_location(ast.Pass(), node)
-        return node
+def _code(tree: ast.Module, file: str) -> CodeType:
+    made: CodeType = compile(tree, file, "exec", dont_inherit=True, optimize=2)
+    return made
 
 
 def _source(name: str) -> tuple[str, str | None]:

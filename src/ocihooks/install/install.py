@@ -28,6 +28,7 @@ from ocihooks.install.supervisor import ASLEEP, AWAKE, BODY, EXTENSIONS, IMAGE, 
 from ocihooks.package import package_paths
 from ocihooks.replace import replace_file
 from ocihooks.settings import read_settings
+from ocihooks.trust import trust_here
 from ocihooks.version import __version__
 from ocihooks.wrapper.cache import Cache
 from ocihooks.wrapper.installation import Installation
@@ -266,7 +267,7 @@ def _check_place(script: str, request: Request, runtime: str) -> None:
         directory = os.path.dirname(file)
         while not os.path.lexists(directory):
             directory = os.path.dirname(directory)
-        check_place(directory)
+        check_place(directory, trust_here())
     record = read_record(request.prefix, request.name)
     if not os.path.lexists(script) or is_ours(script, record):
         return

@@ -12,7 +12,7 @@ from ocihooks.engines.files import ConfigFile, make_directories, read_config_fil
 from ocihooks.engines.former import former_text
 from ocihooks.engines.known import ENGINES
 from ocihooks.engines.programs import Version, find_program, version_of
-from ocihooks.engines.records import EngineRecord, Records
+from ocihooks.engines.records import EngineRecord, FileRecord, Records
 from ocihooks.errors import UnavailableError, UsageError, quoted
 
 HANDLER = "ocihooks"
@@ -90,8 +90,19 @@ class Scene:
         self._on_disk.clear()
         self._without_us.clear()
         self.record = self.records.find(self.target.engine, self.target.name, self.file)
-        for one in self.record.files if self.record else ():
+        own = self.record.files if self.record else ()
+        for one in (*own, *self._of_twins()):
             self._without_us[one.file] = former_text(self.records, one, self.now(one.file))
+
+    def twins(self) -> tuple[EngineRecord, ...]:
+        """The records of the same handler for other engines that read the same files, as Podman and Buildah do."""
+        name, engine, file = self.target.name, self.target.engine, self.file
+        others = (other for other in self.records.all() if other.engine != engine)
+        return tuple(other for other in others if (other.name, other.file) == (name, file))
+
+    def _of_twins(self) -> tuple[FileRecord, ...]:
+        """The drop-ins of twins: each engine has one of its own, so theirs come and go without ours."""
+        return tuple(one for twin in self.twins() for one in twin.files if one.file != self.file)
 
     def now(self, path: str) -> ConfigFile:
         """A file as it is."""

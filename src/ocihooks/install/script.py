@@ -42,14 +42,11 @@ WITHOUT_PACKAGE = r'''
 {without_package}'''
 try:
     import posix
+    from _frozen_importlib_external import MAGIC_NUMBER
     from marshal import loads
 
-    fd = posix.open({start}, posix.O_RDONLY | posix.O_CLOEXEC)
-    data = posix.read(fd, 65536)
-    posix.close(fd)
-    if data[:16] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER + {key}:
-        raise ImportError
-    code = loads(memoryview(data)[16:])
+    data = posix.read(posix.open({start}, posix.O_CLOEXEC), 65536)
+    code = loads(data.split(MAGIC_NUMBER + {key}, 1)[1])
 except Exception:
     code = BODY
 exec(code)
@@ -79,6 +76,17 @@ def wake(module):
     exec(loads(asleep.pop(module.__name__)), module.__dict__)
 
 
+def rarely(name, names, packed):
+    def unpack(*args, **kwargs):
+        from marshal import loads
+
+        if names[name] is unpack:
+            exec(loads(packed), names)
+        return names[name](*args, **kwargs)
+
+    return unpack
+
+
 finder = type(sys.implementation)(find_spec=find, create_module=lambda spec: None, exec_module=wake)
 sys.meta_path.insert(0, finder)
 
@@ -91,7 +99,7 @@ def load(part):
     posix.close(fd)
     if data[:4] != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER:
         raise ImportError(part)
-    for name, package, code in loads(memoryview(data)[4:]):
+    for name, package, code, rare in loads(memoryview(data)[4:]):
         if type(code) in (bytes, str):
             asleep[name] = code
             continue
@@ -99,6 +107,8 @@ def load(part):
         module.__file__ = code.co_filename
         if package:
             module.__path__ = [package]
+        for function, packed in rare:
+            module.__dict__[function] = rarely(function, module.__dict__, packed)
         exec(code, module.__dict__)
         parent, _, child = name.rpartition(".")
         if parent:

@@ -72,7 +72,8 @@ def _plan(scene: Scene, *, force: bool, locked: bool) -> Unconfigured:
     scene.look()
     target, record = scene.target, scene.record
     configuration = scene.configuration()
-    if target.name in configuration.handlers and not configuration.handlers[target.name].built_in:
+    foreign = target.name in configuration.handlers and not configuration.handlers[target.name].built_in
+    if foreign and not scene.twins():
         raise EngineError(
             f"handler {quoted(target.name)} was not written by ocihooks",
             code="handler_name",

@@ -40,11 +40,12 @@ class Cache:
         self.skip_file = f"{self.file}.skip" if self.file else ""
         self.identity: tuple[Any, ...] = (self.settings_file, self.hooks_dirs, posix.geteuid(), posix.getegid())
 
-    def load(self, unchanged: int = 0) -> "tuple[RuleSet | None, str]":
-        """The rules if they are fresh, and why they can be used or not; see `ocihooks.compiled.load.load`."""
-        if not self.file:
-            return None, "no safe place: $XDG_RUNTIME_DIR is not set"
-        return load(self.file, self.identity, posix.geteuid(), unchanged)
+
+def load_cached(cache: Cache, unchanged: int = 0) -> "tuple[RuleSet | None, str]":
+    """The rules in *cache* if they are fresh, and why they can be used or not; see `ocihooks.compiled.load.load`."""
+    if not cache.file:
+        return None, "no safe place: $XDG_RUNTIME_DIR is not set"
+    return load(cache.file, cache.identity, posix.geteuid(), unchanged)
 
 
 def environment() -> "dict[str, str]":

@@ -9,7 +9,7 @@ import ocihooks
 from ocihooks.document import read_config, with_member
 from ocihooks.injection import FILTER_STAGE
 from ocihooks.replace import replace_file
-from ocihooks.wrapper.cache import Cache, environment
+from ocihooks.wrapper.cache import Cache, environment, load_cached
 from ocihooks.wrapper.plan import plan_for
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def prepare(
 
 def _rules(cache: Cache, before_refresh: "Callable[[], None]", unchanged: int) -> "RuleSet | None":
     """The rules, from the cache if they are fresh; None while the kill switch is on."""
-    rules, _ = cache.load(unchanged)
+    rules, _ = load_cached(cache, unchanged)
     if rules is None:
         before_refresh()
         from ocihooks.wrapper.refresh import refresh

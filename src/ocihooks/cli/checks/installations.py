@@ -15,7 +15,9 @@ from ocihooks.install.code import check_place
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, is_unchanged
 from ocihooks.install.record import Record
 from ocihooks.install.supervisor import SUPERVISING
+from ocihooks.trust import trust_here
 from ocihooks.version import __version__
+from ocihooks.wrapper.cache import load_cached
 
 _TEXTS = (".py", *SUPERVISING[:1])
 """Endings of scripts; all other files beside a wrapper are compiled for its interpreter."""
@@ -76,7 +78,7 @@ def _untrusted(record: Record) -> Iterator[Diagnostic]:
     for path in (record.script, *record.files, record.runtime):
         if path and os.path.exists(path):
             try:
-                check_place(path)
+                check_place(path, trust_here())
             except OCIHooksError as error:
                 yield from error.problems
 
@@ -129,7 +131,7 @@ def _compiled_rules(record: Record) -> Iterator[Diagnostic]:
     if record.program != DEFAULT_NAME:
         return
     cache = cache_of(record)
-    _, reason = cache.load()
+    _, reason = load_cached(cache)
     if reason in _FAULTS:
         own = "" if record.name == DEFAULT_NAME else f" --name {record.name}"
         message = f"the compiled rules of {record.script} can't be used: {reason}"

@@ -1,0 +1,147 @@
+"""What the images keep of a module's source: it does the same with less."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ocihooks
+from ocihooks.install.image import EVERY_CALL, EVERY_CREATE
+from ocihooks.install.lean import RARE, RECORDS, lean
+from ocihooks.install.programs import PROGRAMS
+
+PACKAGE = Path(ocihooks.__file__).parent
+MODULES = sorted(
+    {module for program in PROGRAMS.values() for modules in program.images.values() for module in modules}
+    | {*EVERY_CALL, *EVERY_CREATE}
+)
+
+SOURCE = '''
+"""Documentation."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import nowhere
+else:
+    there = 1
+__all__ = ["Plan", "often"]
+limit: int = 3
+later: int
+
+
+class Plan:
+    """A record."""
+
+    __slots__ = ("hooks", "size")
+    size: int
+
+    def __init__(self, hooks: "list[int]", *, size: int = limit) -> None:
+        self.hooks, self.size = tuple(hooks), size
+
+
+class Config(Plan):
+    __slots__ = ("more",)
+
+
+class Kept:
+    def double(self, value: int) -> int:
+        return value * 2
+
+
+def often(value: int, *others: int, **more: int) -> "nowhere.Type":
+    return rarely(value) + sum(others)
+
+
+def rarely(value: int) -> int:
+    return Kept().double(value)
+'''
+
+
+def tree_of(module: str) -> ast.Module:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def run(tree: ast.Module, names: dict[str, Any]) -> dict[str, Any]:
+    exec(compile(tree, "lean", "exec", dont_inherit=True), names)
+    return names
+
+
+class TestLean:
+    """A module of all that is left out."""
+
+    def test_records(self) -> None:
+        """A record has the attributes of the class, and takes the same arguments; what adds to one is the same."""
+        names = run(lean(ast.parse(SOURCE))[0], {})
+        plan = names["Plan"]([1, 2])
+        assert (plan.hooks, plan.size) == ((1, 2), 3)
+        config = names["Config"]([], size=7)
+        config.more = 1
+        assert (config.hooks, config.size, config.more) == ((), 7, 1)
+        assert not isinstance(names["Plan"], type)
+        assert isinstance(names["Kept"], type)
+        with pytest.raises(TypeError, match="sise"):
+            names["Plan"]([], sise=1)
+
+    def test_what_people_read(self) -> None:
+        """Annotations, public names and what type checkers import are gone, their other half is there."""
+        names = run(lean(ast.parse(SOURCE))[0], {})
+        assert (names["there"], names["limit"]) == (1, 3)
+        assert {"__all__", "later", "nowhere", "__annotations__"}.isdisjoint(names)
+        assert names["often"].__annotations__ == {}
+
+    def test_rare_functions(self) -> None:
+        """They are modules of their own, which fit into the names of the first one."""
+        tree, apart = lean(ast.parse(SOURCE), ("rarely", "none"))
+        names = run(tree, {})
+        assert list(apart) == ["rarely"]
+        with pytest.raises(NameError):
+            names["often"](2, 3)
+        assert run(apart["rarely"], names)["often"](2, 3) == 7
+
+
+class TestTables:
+    """They fit the sources."""
+
+    @pytest.mark.parametrize("module", RARE)
+    def test_rare(self, module: str) -> None:
+        """Each is a function on the top level that stands in no expression outside of functions."""
+        tree = tree_of(module)
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        assert set(RARE[module]) <= {function.name for function in functions}
+        outside = [node for statement in tree.body if statement not in functions for node in ast.walk(statement)]
+        inside = [node for function in functions for node in ast.walk(function)]
+        classes = [node for cls in tree.body if isinstance(cls, ast.ClassDef) for node in ast.walk(cls)]
+        used = {node.id for node in outside if isinstance(node, ast.Name) and node not in (*inside, *classes)}
+        assert used.isdisjoint(RARE[module])
+        assert module in MODULES
+
+    def test_records_only_hold_attributes(self) -> None:
+        """They have no methods, decorators or other bases."""
+        found = {
+            node.name: node
+            for module in MODULES
+            if module.startswith("ocihooks")
+            for node in tree_of(module).body
+            if isinstance(node, ast.ClassDef) and node.name in RECORDS
+        }
+        assert set(found) == RECORDS
+        for node in found.values():
+            assert not node.decorator_list + node.keywords
+            assert {ast.unparse(base) for base in node.bases} <= RECORDS
+            assert [child.name for child in node.body if isinstance(child, ast.FunctionDef)] == ["__init__"] * (
+                not node.bases
+            )
+
+    def test_nobody_asks_for_their_class(self) -> None:
+        """Nothing in the package depends on a record's class: neither isinstance nor a runtime annotation."""
+        for file in PACKAGE.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+                    asked = {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)}
+                    assert asked.isdisjoint(RECORDS), f"{file}:{node.lineno}"
