@@ -1,7 +1,8 @@
 """
 What the wrapper costs: one table of CPU times of whole processes, as ratios to the interpreter's own start.
 
-Machines are noisy, so the runs of all rows take turns, and the minimum of user plus system time over all turns counts.
+Machines are noisy, so the runs of all rows take turns, in another order each time, and the minimum of user plus system
+time over all turns counts.
 The runtime behind the wrapper is an empty static program, so that only our share is seen.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -263,12 +265,14 @@ def cold(scene: Scene, prefix: str, bundle: MadeBundle, *, launcher: bool) -> No
 
 
 def measure(rows: list[Row], rounds: int) -> None:
-    """Let all rows take turns."""
+    """Let all rows take turns; the order changes, so that no row always follows the same other one."""
     for number in range(rounds):
-        for row in rows:
+        for row in random.sample(rows, len(rows)):
             row.run()
-        print(f"\r{number + 1} of {rounds} rounds", end="", file=sys.stderr, flush=True)
-    print("\r" + " " * 30 + "\r", end="", file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{number + 1} of {rounds} rounds", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print("\r" + " " * 30 + "\r", end="", file=sys.stderr)
 
 
 def in_process(scene: Scene) -> Iterator[tuple[str, float, float]]:
@@ -318,22 +322,26 @@ def main() -> int:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=60, help="how many turns each row takes (default 60)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="only the rows of whole processes whose label has it"
+    )
+    given = parser.parse_args()
     with scene_in_temporary_directory() as scene:
         set_up(scene)
         python = next(iter(scene.installed.values())).python
         floor = Row(label="python3 -I -S -c pass (the floor)", argv=[[python, "-I", "-S", "-c", "pass"]])
         bare = Row(label="exec of an empty static program", argv=[[str(scene.runtime)]])
-        measure([floor, bare, *scene.rows], rounds)
+        rows = [row for row in scene.rows if given.only in row.label]
+        measure([floor, bare, *rows], given.rounds)
         print(f"{'':58} {'CPU ms':>8} {'ratio':>7} {'x exec':>7} {'limit':>6}")
-        for row in (bare, floor, *scene.rows):
+        for row in (bare, floor, *rows):
             ratio, execs = row.best_s / floor.best_s, row.best_s / bare.best_s
             shown = "" if row.limit is None else f"{row.limit:.2f}"
             print(
                 f"{row.label:58} {row.best_s * 1000:8.2f} {ratio:7.2f} {execs:7.1f} {shown:>6} "
                 f"{verdict(ratio, row.limit)}".rstrip()
             )
-        for label, milliseconds, limit in in_process(scene):
+        for label, milliseconds, limit in () if given.only else in_process(scene):
             print(f"{label:58} {milliseconds:8.2f} {'':7} {'':7} {limit:6.4g} {verdict(milliseconds, limit)}".rstrip())
     return 0
 
