@@ -22,6 +22,7 @@ MODULES = sorted(
 
 SOURCE = '''
 """Documentation."""
+from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import nowhere
@@ -92,7 +93,7 @@ class TestLean:
         """Annotations, public names and what type checkers import are gone, their other half is there."""
         names = run(lean(ast.parse(SOURCE))[0], {})
         assert (names["there"], names["limit"]) == (1, 3)
-        assert {"__all__", "later", "nowhere", "__annotations__"}.isdisjoint(names)
+        assert {"__all__", "later", "nowhere", "annotations", "__annotations__"}.isdisjoint(names)
         assert names["often"].__annotations__ == {}
 
     def test_rare_functions(self) -> None:

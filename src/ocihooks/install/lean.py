@@ -101,6 +101,10 @@ class _Cleaner(ast.NodeTransformer):
             return ast.copy_location(ast.Pass(), node)
         return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
 
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        """Without ``from __future__``, which is about annotations, and would read a module of that name."""
+        return ast.copy_location(ast.Pass(), node) if node.module == "__future__" else node
+
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         """Without the list of public names."""
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]

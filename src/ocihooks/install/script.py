@@ -45,7 +45,9 @@ try:
     from _frozen_importlib_external import MAGIC_NUMBER
     from marshal import loads
 
-    data = posix.read(posix.open({start}, posix.O_CLOEXEC), 65536)
+    fd = posix.open({start}, posix.O_CLOEXEC)
+    data = posix.read(fd, 65536)
+    posix.close(fd)
     code = loads(data.split(MAGIC_NUMBER + {key}, 1)[1])
 except Exception:
     code = BODY
