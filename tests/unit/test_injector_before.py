@@ -296,7 +296,12 @@ IMPOSSIBLE: dict[str, tuple[Members, Members, str]] = {
     "both-ways": (
         {"devices": ["HOST/card0:/dev/c"], "directories": ["/opt"]},
         COPIES,
-        "/directories/0: it can only be copied, and the file's devices and variables can't",
+        "/directories/0: it can only be copied, and the file's devices, variables and contents of directories can't",
+    ),
+    "directory-to-copy": (
+        {"directories": ["HOST/data:/data", "/opt"]},
+        COPIES,
+        "/directories/1: it can only be copied, and the file's devices, variables and contents of directories can't",
     ),
     "no-hook": ({"directories": ["/opt"]}, {}, "it has to be copied, and the container has no hook oci-injector-hook"),
     "no-hook-for-way": ({"way": "copy", "binaries": ["HOST/tool"]}, {}, 'the file says "way": "copy"'),
@@ -330,6 +335,13 @@ def test_what_is_left_to_the_hook(name: str, host: Path) -> None:
     file = injector_file(host, **{"binaries": ["HOST/tool:/t"], **COPIED[name]})
     assert decided(document, file).way == "copy"
     assert changed(document, file) == document
+
+
+def test_directory_that_is_there(host: Path) -> None:
+    """A directory that the configuration mounts already does not keep the rest of its file from being copied."""
+    document = config(**COPIES, mounts=[bind(str(host / "data"), "/data")])
+    file = injector_file(host, directories=["HOST/data:/data", "/opt"])
+    assert decided(document, file).way == "copy"
 
 
 HOOKS: dict[str, tuple[Members, bool]] = {

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import pytest
 from tests.unit.injecting import everything, leftovers
 
-from ocihooks.injector import changes
+from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.injector import changes, rootfs
 from ocihooks.injector.changes import PREFIX, Changes, copy
-from ocihooks.injector.rootfs import Root
+from ocihooks.injector.rootfs import NotInPlaceError, Place, Root
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes, or gives files away")
 
@@ -131,6 +134,261 @@ def test_one_place_twice(root: Path, tmp_path: Path) -> None:
     assert ((root / "lib/a").read_text(), leftovers(root)) == ("old", [])
     attempt(fail=False)
     assert ((root / "lib/a").read_text(), leftovers(root)) == ("3", [])
+
+
+def test_one_place_twice_in_the_account(root: Path, tmp_path: Path) -> None:
+    """What was in a place before us is what the account names, however often we put something there."""
+    (root / "a").write_text("old")
+    (tmp_path / "s").write_text("new")
+    with Root(str(root)) as opened, Changes(opened) as made, (tmp_path / "s").open("rb") as stream:
+        made.keeps_former = True
+        for _ in range(3):
+            made.add_file("/a", stream.fileno(), 0o644)
+            made.put_in_place()
+        ((directory, name, former, _),) = made.made()
+    assert (directory, name, (root / former).read_text()) == ("", "a", "old")
+    assert sorted(os.listdir(root)) == sorted(["a", former])
+
+
+def test_new_directory_appears_as_a_whole(root: Path) -> None:
+    """Nobody sees a new directory by its name before everything is in it; what it takes is one rename."""
+    with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
+        made.make_directory("/new/deep")
+        made.make_directory("/other")
+        made.add_file("/new/deep/a", stream.fileno(), 0o640)
+        made.add_file("/new/b", stream.fileno(), 0o4755)
+        assert all(name.startswith(PREFIX) for name in os.listdir(root))
+        assert opened.where(opened.directory("/new/deep")) == "/new/deep"
+        made.put_in_place()
+        assert sorted(os.listdir(root)) == ["new", "other"]
+    assert sorted(str(path.relative_to(root)) for path in (root / "new").rglob("*")) == [
+        "new/b",
+        "new/deep",
+        "new/deep/a",
+    ]
+    modes = [stat.S_IMODE((root / path).stat().st_mode) for path in ("new/deep/a", "new/b")]
+    assert modes == [0o640, 0o4755]
+
+
+def test_nearest_directory(root: Path) -> None:
+    """The directory that a path has above it is told, made or not, without putting a new one in its place."""
+    (root / "old").mkdir()
+    with Root(str(root)) as opened, Changes(opened) as made:
+        made.make_directory("/old/new")
+        paths = ("/old/none/none", "/none", "/old/new/none")
+        assert [opened.where(opened.nearest(path)) for path in paths] == ["/old", "", "/old/new"]
+        assert os.listdir(root / "old")[0].startswith(PREFIX)
+
+
+def test_new_directory_of_a_file_that_fails(root: Path) -> None:
+    """Half a copy leaves nothing in a new directory either, and what follows is put there all the same."""
+    with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as good:
+        made.make_directory("/new")
+        closed = os.open("/", os.O_PATH)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            made.add_file("/new/half", closed, 0o644)
+        os.close(closed)
+        made.add_file("/new/whole", good.fileno(), 0o644)
+        made.put_in_place()
+    assert os.listdir(root / "new") == ["whole"]
+
+
+def test_links_into_a_new_directory(root: Path) -> None:
+    """A link of the image that leads to a new directory does so at once, for files and for directories in it."""
+    (root / "also").symlink_to("new")
+    (root / "link").symlink_to("other")
+    with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
+        made.make_directory("/new")
+        made.make_directory("/also/deep")
+        made.make_directory("/other")
+        made.add_file("/link/a", stream.fileno(), 0o644)
+        made.add_file("/also/deep/a", stream.fileno(), 0o644)
+        made.put_in_place()
+    found = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    assert found == ["also", "link", "new", "new/deep", "new/deep/a", "other", "other/a"]
+
+
+def test_file_in_the_place_of_a_new_directory(root: Path) -> None:
+    """A file does not take the place of a directory that is to be there, and the directory stays."""
+    with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
+        made.make_directory("/new/deep")
+        for path in ("/new", "/new/deep"):
+            with pytest.raises(IsADirectoryError):
+                made.add_file(path, stream.fileno(), 0o644)
+        made.add_file("/new/deep/a", stream.fileno(), 0o644)
+        made.put_in_place()
+    assert os.listdir(root / "new/deep") == ["a"]
+
+
+def test_new_directory_in_the_place_of_a_link(root: Path) -> None:
+    """A link to nowhere is not replaced by a directory."""
+    (root / "dangling").symlink_to("nowhere")
+    with Root(str(root)) as opened, Changes(opened) as made:
+        made.make_directory("/new")
+        with pytest.raises(FileExistsError):
+            made.make_directory("/dangling/deep")
+        made.put_in_place()
+    assert sorted(os.listdir(root)) == ["dangling", "new"]
+
+
+def test_directory_that_can_not_be_made(root: Path) -> None:
+    """When one of several steps fails, none is left or remembered, and the rest can be put in place."""
+    with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
+        made.make_directory("/new")
+        for path in (f"/a/b/{'n' * 300}", f"/new/b/{'n' * 300}"):
+            with pytest.raises(OSError, match="File name too long"):
+                made.make_directory(path)
+        for path in ("/a/b/file", "/new/b/file"):
+            with pytest.raises(FileNotFoundError):
+                made.add_file(path, stream.fileno(), 0o644)
+        made.put_in_place()
+    assert (os.listdir(root), os.listdir(root / "new")) == (["new"], [])
+
+
+def test_somebody_is_in_a_new_directory(root: Path) -> None:
+    """What somebody puts into a new directory before it has its name is replaced as everywhere, and comes back."""
+
+    def attempt() -> None:
+        with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
+            made.make_directory("/new")
+            (hidden,) = root.iterdir()
+            (hidden / "a").write_text("mine")
+            for path in ("/new/b", "/new/a", "/new/b", "/new/a"):
+                stream.seek(0)
+                made.add_file(path, stream.fileno(), 0o644)
+            made.put_in_place()
+            assert (root / "new/a").read_text() == Path(__file__).read_text()
+            assert (root / "new/b").read_text() == Path(__file__).read_text()
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        attempt()
+    ((path, left),) = ((path, path.read_text()) for path in root.rglob("*") if path.is_file())
+    assert (str(path.relative_to(root)), left) == ("new/a", "mine")
+
+
+@pytest.mark.parametrize("kind", ["directory", "file", "gone"])
+def test_somebody_makes_the_directory_meanwhile(root: Path, kind: str) -> None:
+    """A new directory whose name is taken meanwhile is told, nothing of ours stays, and what is there does."""
+
+    def attempt() -> None:
+        with Root(str(root)) as opened, Changes(opened) as made, Path(__file__).open("rb") as stream:
+            made.make_directory("/new")
+            made.make_directory("/second")
+            made.add_file("/new/a", stream.fileno(), 0o644)
+            if kind == "directory":
+                (root / "new").mkdir()
+                (root / "new/theirs").write_text("x")
+            elif kind == "file":
+                (root / "new").write_text("x")
+            else:
+                shutil.rmtree(next(path for path in root.iterdir() if os.listdir(path)))
+            made.put_in_place()
+
+    with pytest.raises(NotInPlaceError):
+        attempt()
+    assert os.listdir(root) == ([] if kind == "gone" else ["new"])
+    assert kind != "directory" or os.listdir(root / "new") == ["theirs"]
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["in-its-place", "below-a-new-one"])
+def test_somebody_is_faster(root: Path, monkeypatch: pytest.MonkeyPatch, beside: bool) -> None:
+    """A directory that somebody makes between our look and our making it is as good; in a new one it is refused."""
+    real = rootfs.look
+
+    def slow(parent: int, name: str) -> Place:
+        place = real(parent, name)
+        if place.status is None:
+            os.mkdir(name, dir_fd=parent)
+        return place
+
+    with Root(str(root)) as opened, Changes(opened, beside=beside) as made, Path(__file__).open("rb") as stream:
+        if beside:
+            made.make_directory("/new")
+            (next(root.iterdir()) / "deep").mkdir()
+            with pytest.raises(FileExistsError):
+                made.make_directory("/new/deep")
+        else:
+            monkeypatch.setattr(rootfs, "look", slow)
+            made.make_directory("/new/deep")
+            monkeypatch.undo()
+            made.add_file("/new/deep/a", stream.fileno(), 0o644)
+        made.put_in_place()
+    assert os.listdir(root / "new/deep") == ([] if beside else ["a"])
+
+
+PUT = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from pathlib import Path
+from tests.unit.injecting import injector_file, put
+from ocihooks.injector.errors import NotInjectedError
+root, tool = sys.argv[3:]
+pairs = [f"{tool}:{place}" for place in ("/old/a", "/old/b", "/new/a", "/new/deep/b")]
+try:
+    put(Path(root), injector_file(directories=["/new/deep"], binaries=pairs))
+except (NotInjectedError, RuntimeError) as error:
+    sys.exit(str(error))
+"""
+
+
+def shown(root: Path) -> dict[str, str | None]:
+    """Every path in *root* but our own names, with the content of files."""
+    paths = [path for path in sorted(root.rglob("*")) if PREFIX not in str(path)]
+    return {str(path.relative_to(root)): path.read_text() if path.is_file() else None for path in paths}
+
+
+class Attempts:
+    """A root, anew for each attempt to put the same files into it, of which one system call does something else."""
+
+    def __init__(self, place: Path) -> None:
+        self.root = place / "attempted"
+        self.tool = place / "tool"
+        self.tool.write_text("tool")
+
+    def put(self, call: str, number: int, what: str) -> bool:
+        """Whether that went well where the *number*-th *call* does *what*."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        (self.root / "old").mkdir(parents=True)
+        (self.root / "old/a").write_text("old")
+        project = Path(__file__).parents[2]
+        inject = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={call}:{what}:when={number}"]
+        words = [sys.executable, "-c", PUT, str(project / "src"), str(project), str(self.root), str(self.tool)]
+        return not subprocess.run([*inject, *words], capture_output=True, check=False, timeout=60).returncode
+
+
+@pytest.fixture
+def attempts(tmp_path: Path, unavailable: Callable[[OCIHooksError], NoReturn]) -> Attempts:
+    """Such attempts."""
+    if shutil.which("strace") is None:
+        unavailable(UnavailableError("strace: not found on PATH", hint="apt-get install strace"))
+    return Attempts(tmp_path)
+
+
+OLD = {"old": None, "old/a": "old"}
+NEW = {"new": None, "new/a": "tool", "new/deep": None, "new/deep/b": "tool"}
+ALL = {**NEW, "old": None, "old/a": "tool", "old/b": "tool"}
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [("mkdirat", 2), ("copy_file_range", 3), ("fchmod", 4), ("linkat", 1), ("renameat", 2), ("renameat", 3)],
+    ids=["directory", "content", "mode", "second-name", "replaced", "added"],
+)
+def test_calls_that_fail(attempts: Attempts, call: str, number: int) -> None:
+    """After an error at a call that changes the root it is as it was; after a kill each file is old or new."""
+    assert not attempts.put(call, number, "error=EIO")
+    assert (shown(attempts.root), leftovers(attempts.root)) == (OLD, [])
+    assert not attempts.put(call, number, "signal=KILL")
+    found = shown(attempts.root)
+    assert {path: text for path, text in found.items() if path.startswith("new")} in ({}, NEW)
+    assert (found["old/a"] in ("old", "tool"), found.get("old/b", "tool")) == (True, "tool")
+
+
+def test_directories_that_can_not_be_renamed(attempts: Attempts) -> None:
+    """Where a new directory gets no other name, all is done anew, with the directory made in its place."""
+    assert attempts.put("renameat", 1, "error=EXDEV")
+    assert (shown(attempts.root), leftovers(attempts.root)) == (ALL, [])
 
 
 def test_a_directory_is_in_the_place(root: Path) -> None:

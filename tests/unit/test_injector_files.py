@@ -81,6 +81,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "env-name": ({"env": ["A"]}, '/env/0: expected NAME=VALUE, found "A"'),
     "env-no-name": ({"env": ["=1"]}, "/env/0: expected NAME=VALUE"),
     "env-copied": ({"env": ["A=1"], "way": "copy"}, "/env: a hook can't set variables of a container"),
+    "directory-copied": (
+        {"directories": ["/a", "/b:/b"], "way": "copy"},
+        '/directories/1: a hook can\'t copy the directory "/b"',
+    ),
     "env-flag": ({"env": ["X=2"]}, "/env/0: the variable that asks for the file can't be set by it"),
 }
 

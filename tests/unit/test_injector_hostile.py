@@ -11,7 +11,7 @@ import pytest
 from tests.unit.hostile_trees import OPERATIONS, PATH, TREES, Tree
 from tests.unit.injecting import leftovers, no_such_call
 
-from ocihooks.injector.rootfs import Root
+from ocihooks.injector.rootfs import NotInPlaceError, Root
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes")
 
@@ -28,7 +28,14 @@ def test_the_table() -> None:
 
 @pytest.mark.parametrize("way", ["openat2", "walk"])
 @pytest.mark.parametrize(("kind", "position"), MARKED)
-def test_hostile_trees(kind: str, position: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_trees(
+    kind: str,
+    position: str,
+    way: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
     """No operation touches the canary beside the tree, whether the kernel resolves paths or we go step by step."""
     if way == "walk":
         monkeypatch.setattr("ocihooks.injector.rootfs.openat2", no_such_call)
@@ -40,6 +47,7 @@ def test_hostile_trees(kind: str, position: str, way: str, tmp_path: Path, monke
             assert time.monotonic() - started < 5, name
             assert tree.touched() == "", (name, refused)
             assert leftovers(tree.root) == [], name
+    record_property("amount", f"{len(OPERATIONS)} operations in hostile trees")
 
 
 def attempt(operation: Callable[[Root], None], root: Path) -> str:
@@ -47,12 +55,14 @@ def attempt(operation: Callable[[Root], None], root: Path) -> str:
     try:
         with Root(str(root)) as opened:
             operation(opened)
-    except OSError as error:
+    except (OSError, NotInPlaceError) as error:
         return str(error)
     return ""
 
 
-def test_the_watch_notices_the_naive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watch_notices_the_naive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
     """Somebody who joins paths and opens them touches many of the canaries."""
     monkeypatch.chdir(tmp_path)  # where some of the links lead
     touched = []
@@ -65,6 +75,7 @@ def test_the_watch_notices_the_naive(tmp_path: Path, monkeypatch: pytest.MonkeyP
             if tree.touched():
                 touched.append((kind, position))
     assert len(touched) >= 10, touched
+    record_property("control", f"{len(touched)} of {len(TREES)} trees lead the naive to the canary")
 
 
 def attempt_naively(path: Path) -> None:

@@ -386,10 +386,33 @@ def test_parent_that_is_killed(root: Path, tool: Path) -> None:
     project = Path(__file__).parents[2]
     words = [sys.executable, "-c", PUT_AND_STOP, str(project / "src"), str(project), str(root), str(tool)]
     assert subprocess.run(words, check=False, capture_output=True).returncode == -signal.SIGKILL
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while os.listdir(root) and time.monotonic() < end:
         time.sleep(0.01)
     assert os.listdir(root) == []
+
+
+class Overtaking(Told):
+    """Has somebody make a directory, with something in it, in the moment in which a tool is put there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def tell(self, level: str, text: str) -> None:
+        """Take a sentence, in the child."""
+        if text.endswith("/t") and not self.directory.exists():
+            self.directory.mkdir()
+            (self.directory / "theirs").write_text("x")
+
+
+@pytest.mark.parametrize("optional", [False, True], ids=["needed", "optional"])
+def test_somebody_makes_the_same_directory(root: Path, tool: Path, optional: bool) -> None:
+    """Two containers that share a root may have the same new directory: both get their files."""
+    binaries = [{"source": str(tool), "destination": "/new/deep/t", "optional": optional}]
+    put(root, injector_file(directories=["/new/deep"], binaries=binaries), told=Overtaking(root / "new"))
+    assert sorted(str(path.relative_to(root)) for path in root.rglob("*")) == [
+        *("new", "new/deep", "new/deep/t", "new/theirs")
+    ]
 
 
 def test_word_that_is_not_the_last(root: Path, tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:

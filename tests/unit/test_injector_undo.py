@@ -256,10 +256,76 @@ def test_record_is_json(root: Path, tool: Path, record: str) -> None:
     put_and_keep(root, tool, record)
     document: dict[str, Any] = json.loads(Path(record).read_text())
     assert (document["version"], document["name"], document["root"]) == (1, list(NAME), str(root))
+    assert document["inode"] == [root.stat().st_dev, root.stat().st_ino]
     assert [row[:2] for row in document["made"]] == [
         ["", "new"],
         ["/new", "deep"],
-        ["/opt", "old"],
         ["/new/deep", "t"],
+        ["/opt", "old"],
         ["", "t"],
     ]
+
+
+def test_another_root(root: Path, tool: Path, record: str) -> None:
+    """Another tree in the place of the root stays as it is, with files of the very same names, and this is told."""
+    put_and_keep(root, tool, record)
+    root.rename(root.with_name("moved"))
+    shutil.copytree(root.with_name("moved"), root)
+    before = everything(root)
+    told = undone(record)
+    assert told == [("warning", f"{root}: nothing is undone, since another directory is in the root's place")]
+    assert everything(root) == before
+    assert not os.path.exists(record)
+
+
+SIGNATURE = [1, 2, 3, 4, 5]
+FORGED: dict[str, tuple[dict[str, Any], str]] = {
+    "no-inode": ({"inode": None}, "not an undo record"),
+    "half-an-inode": ({"inode": [5]}, "not an undo record"),
+    "no-name": ({"name": ["c1", 5]}, "not an undo record"),
+    "relative-root": ({"root": "rootfs"}, "not an undo record"),
+    "nul-in-root": ({"root": "/a\0b"}, "not an undo record"),
+    "no-rows": ({"made": 5}, "not an undo record"),
+    "no-file-name": ({"made": [["", "\ud800", "", SIGNATURE]]}, "not an undo record"),
+    "no-row": ({"made": [["", "a", "", SIGNATURE], 5]}, "/made/1: expected a directory, a name, a second name and"),
+    "no-signature": ({"made": [["", "a", "", [1, 2]]]}, "/made/0: expected a directory, a name, a second name and"),
+    "name-above": ({"made": [["", "..", "/", SIGNATURE]]}, "/made/0: expected a name in a directory, found"),
+    "name-with-slash": ({"made": [["", "../a", "", SIGNATURE]]}, "/made/0: expected a name in a directory, found"),
+    "other-second-name": ({"made": [["", "a", "keep", SIGNATURE]]}, "/made/0: expected a second name that begins with"),
+    "second-name-above": (
+        {"made": [["", "a", ".ocihooks-/../../canary", SIGNATURE]]},
+        "/made/0: expected a second name that begins with",
+    ),
+}
+
+
+def write_record(record: str, root: Path, members: dict[str, Any]) -> None:
+    """Write a record as root could."""
+    os.makedirs(os.path.dirname(record), mode=0o700)
+    inode = [root.stat().st_dev, root.stat().st_ino]
+    document = {"version": 1, "name": NAME, "root": str(root), "inode": inode, "made": [], **members}
+    Path(record).write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged_record(root: Path, record: str, name: str) -> None:
+    """A record that names other things than we have made is refused as a whole, with the place, and stays."""
+    members, message = FORGED[name]
+    (root / "keep").write_text("x")
+    (root.parent / "canary").write_text("x")
+    before = everything(root.parent)
+    write_record(record, root, members)
+    with pytest.raises(NotInjectedError) as caught:
+        undone(record)
+    assert message in str(caught.value)
+    assert caught.value.hint == f"remove it: rm {record}"
+    assert (everything(root.parent), os.path.exists(record)) == (before, True)
+
+
+def test_forged_record_that_is_believed(root: Path, record: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: without the look at second names such a record would have a file of the image removed."""
+    (root / "keep").write_text("x")
+    monkeypatch.setattr(module, "_wrong", lambda row: "")
+    write_record(record, root, {"made": [["", "a", "keep", SIGNATURE]]})
+    undone(record)
+    assert not (root / "keep").exists()

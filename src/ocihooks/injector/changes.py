@@ -4,6 +4,9 @@ Changes to a container's root file system that are all made, or none of them.
 Everything is first made beside its place, under a name of its own. Then all are renamed, each over what was there,
 which keeps a second name until everything is done, or until the container is gone. No file that the container has is
 ever opened for writing.
+
+A new directory is made beside its place, too, and what goes into it is made in it: one rename for all of that, which
+takes as long as making a file does.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    Key = tuple[int, str]
     Signature = tuple[int, int, int, int, int]
     Made = tuple[str, str, str, Signature]
 
@@ -40,16 +44,14 @@ class _File:
         place: Where it is to be.
         temporary: Its name until then, in the same directory.
         former: The second name of what was there; "": there was nothing, or the file is not in its place yet.
-        done: Whether the file is in its place.
     """
 
-    __slots__ = ("done", "former", "place", "temporary")
+    __slots__ = ("former", "place", "temporary")
 
     def __init__(self, place: Place, temporary: str) -> None:
         self.place = place
         self.temporary = temporary
         self.former = ""
-        self.done = False
 
 
 class Changes:
@@ -62,14 +64,33 @@ class Changes:
         keeps_former: Whether what is replaced keeps its second name when all is done, for `ocihooks.injector.undo`.
     """
 
-    __slots__ = ("_count", "_directories", "_files", "_inodes", "_names", "_owner", "keeps_former", "root")
+    __slots__ = (
+        "_beside",
+        "_count",
+        "_directories",
+        "_done",
+        "_inodes",
+        "_names",
+        "_owner",
+        "_waiting",
+        "keeps_former",
+        "root",
+    )
 
-    def __init__(self, root: Root, owner: tuple[int, int] | None = None) -> None:
-        """*owner*: uid and gid of all that is made; None: those of this process."""
+    def __init__(self, root: Root, owner: tuple[int, int] | None = None, *, beside: bool = True) -> None:
+        """
+        Begin.
+
+        Args:
+            owner: uid and gid of all that is made; None: those of this process.
+            beside: Whether new directories are made beside their places, and not in them.
+        """
         self.root = root
         self.keeps_former = False
         self._owner = owner
-        self._files: dict[tuple[int, str], _File] = {}
+        self._beside = beside
+        self._waiting: dict[Key, _File] = {}
+        self._done: dict[Key, _File] = {}
         self._directories: list[Place] = []
         self._inodes: dict[int, int] = {}
         self._names = f"{PREFIX}{posix.urandom(8).hex()}"
@@ -84,13 +105,13 @@ class Changes:
         if kind is not None:
             self._undo()
         elif not self.keeps_former:
-            for file in self._files.values():
+            for file in self._done.values():
                 if file.former:
                     _remove(file.former, file.place.parent)
 
     def make_directory(self, path: str, mode: int | None = None) -> None:
         """Make the directory at *path*, of permission bits *mode*, and those above it, where they are missing."""
-        made = self.root.make_directory(path)
+        made = self.root.make_directory(path, self._new_name() if self._beside else "")
         self._directories += made
         for place in made if self._owner else ():
             posix.chown(place.name, *self._owner, dir_fd=place.parent, follow_symlinks=False)  # type: ignore[misc]
@@ -99,20 +120,11 @@ class Changes:
 
     def add_file(self, path: str, source: int, mode: int, size_bytes: int = 0) -> None:
         """Write *size_bytes* (0: all) that can be read from *source* beside *path*, with the permission bits *mode*."""
-        file = self._begin(path)
-        try:
-            target = posix.open(file.temporary, _NEW, 0o600, dir_fd=file.place.parent)
-            try:
-                copy(source, target, size_bytes)
-                if self._owner:
-                    posix.fchown(target, *self._owner)
-                posix.fchmod(target, mode)
-            finally:
-                posix.close(target)
-        except BaseException:
-            _remove(file.temporary, file.place.parent)
-            raise
-        self._add(file)
+        place = self.root.hidden_place(path)
+        if place is None or not self._add_hidden(place, source, mode, size_bytes):
+            file = self._begin(path)
+            self._write(Place(file.place.parent, file.temporary), source, mode, size_bytes)
+            self._add(file)
 
     def add_link(self, path: str, target: str) -> None:
         """Make a symbolic link to *target* beside *path*."""
@@ -131,14 +143,21 @@ class Changes:
         _set_mode(Place(file.place.parent, file.temporary), mode & 0o7777)
 
     def put_in_place(self) -> None:
-        """Give everything that was added its name."""
-        for file in self._files.values():
-            if not file.done:
-                place = file.place
-                if place.status is not None:
-                    self._keep_former(file)
-                posix.rename(file.temporary, place.name, src_dir_fd=place.parent, dst_dir_fd=place.parent)
-                file.done = True
+        """
+        Give everything that was added its name.
+
+        Raises:
+            NotInPlaceError: A new directory that was made beside its place has none.
+        """
+        self.root.put_in_place()
+        for key, file in tuple(self._waiting.items()):
+            place, before = file.place, self._done.get(key)
+            if place.status is not None and before is None:
+                self._keep_former(file)
+            posix.rename(file.temporary, place.name, src_dir_fd=place.parent, dst_dir_fd=place.parent)
+            if before is not None:  # what was there is of our own making
+                file.former = before.former
+            self._done[key] = self._waiting.pop(key)
 
     def made(self) -> tuple[Made, ...]:
         """
@@ -147,32 +166,60 @@ class Changes:
         Each is the path of a directory without links, a name in it, the second name of what was replaced ("": nothing
         was, "/": it is a directory), and the signature of what is there.
         """
-        where = {place.parent: "" for place in (*self._directories, *(file.place for file in self._files.values()))}
+        where = {place.parent: "" for place in (*self._directories, *(file.place for file in self._done.values()))}
         for parent in where:
             where[parent] = self.root.where(parent)
         places = [(place, "/") for place in self._directories]
-        places += [(file.place, file.former) for file in self._files.values()]
+        places += [(file.place, file.former) for file in self._done.values()]
         return tuple([(where[place.parent], place.name, former, signature(_status(place))) for place, former in places])
 
     def _begin(self, path: str, *, follow: bool = True) -> _File:
         place = self.root.place(path) if follow else self.root.name(path)
         if place.is_directory:
             raise IsADirectoryError(errno.EISDIR, posix.strerror(errno.EISDIR))
+        return _File(place, self._new_name())
+
+    def _new_name(self) -> str:
         self._count += 1
-        return _File(place, f"{self._names}-{self._count}")
+        return f"{self._names}-{self._count}"
+
+    def _write(self, place: Place, source: int, mode: int, size_bytes: int) -> None:
+        """Write a new file in *place*; FileExistsError if something is there."""
+        target = posix.open(place.name, _NEW, 0o600, dir_fd=place.parent)
+        try:
+            copy(source, target, size_bytes)
+            if self._owner:
+                posix.fchown(target, *self._owner)
+            posix.fchmod(target, mode)
+        except BaseException:
+            _remove(place.name, place.parent)
+            raise
+        finally:
+            posix.close(target)
+
+    def _add_hidden(self, place: Place, source: int, mode: int, size_bytes: int) -> bool:
+        """Write a file in *place*, which nobody sees yet; whether that could be done, since nothing was there."""
+        try:
+            self._write(place, source, mode, size_bytes)
+        except FileExistsError:
+            return False
+        self._done[self._key(place)] = _File(place, "")
+        return True
 
     def _add(self, file: _File) -> None:
         """Keep *file*, and forget another one that was to be in its place, by whatever path."""
-        parent = file.place.parent
-        if parent not in self._inodes:
-            self._inodes[parent] = posix.fstat(parent).st_ino
-        key = self._inodes[parent], file.place.name
-        while key in self._files and self._files[key].done:
-            key = key[0], f"{key[1]}/"
-        other = self._files.pop(key, None)
-        self._files[key] = file
+        key = self._key(file.place)
+        other = self._waiting.pop(key, None)
+        self._waiting[key] = file
         if other is not None:
             _remove(other.temporary, other.place.parent)
+
+    def _key(self, place: Place) -> Key:
+        """What all places have in common that are one."""
+        parent = place.parent
+        if parent not in self._inodes:
+            self._inodes[parent] = posix.fstat(parent).st_ino
+        return self._inodes[parent], place.name
 
     def _keep_former(self, file: _File) -> None:
         """Give what is in the place of *file* a second name."""
@@ -184,16 +231,15 @@ class Changes:
         file.former = former
 
     def _undo(self) -> None:
-        for file in reversed(self._files.values()):
-            parent, name = file.place.parent, file.place.name
-            if not file.done:
-                _remove(file.temporary, parent)
-                if file.former:
-                    _remove(file.former, parent)
-            elif file.former:
-                _rename(file.former, name, parent)
+        for file in self._waiting.values():
+            for name in (file.temporary, file.former):
+                if name:
+                    _remove(name, file.place.parent)
+        for file in reversed(self._done.values()):
+            if file.former:
+                _rename(file.former, file.place.name, file.place.parent)
             else:
-                _remove(name, parent)
+                _remove(file.place.name, file.place.parent)
         remove_directories(self._directories)
 
 

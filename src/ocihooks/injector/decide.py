@@ -110,7 +110,7 @@ def _decision(file: InjectorFile, things: tuple[Thing, ...], trial: Sketch, *, c
     to_copy = next((step for step in steps if step.only_copied), None)
     if file.way == AUTO and to_copy is not None:
         reason = f"{to_copy.thing.entry.pointer}: {to_copy.why}"
-        if not needs_before(file):
+        if not needs_before(file) and not any(_mounts_a_directory(step) for step in steps):
             return _copied(file, steps, reason, copied=copied)
         problems = (*problems, _split(file, to_copy))
     if not problems:
@@ -124,9 +124,14 @@ def needs_before(file: InjectorFile) -> bool:
     return bool(file.env) or any(entry.kind == "devices" for entry in file.entries)
 
 
+def _mounts_a_directory(step: Step) -> bool:
+    """Whether *step* gives the content of a directory, of which a hook makes no copy."""
+    return step.thing.entry.kind == "directories" and step.mount is not None
+
+
 def _split(file: InjectorFile, step: Step) -> NotInjectedError:
     return NotInjectedError(
-        f"it can only be copied, and the file's devices and variables can't: {step.why}",
+        f"it can only be copied, and the file's devices, variables and contents of directories can't: {step.why}",
         code="not_injected",
         file=file.file,
         pointer=step.thing.entry.pointer,

@@ -47,7 +47,7 @@ class _ELF:
 
     def __init__(self, fd: int) -> None:
         header = posix.pread(fd, 64, 0)
-        if header[:4] != MAGIC:
+        if header[:4] != MAGIC or len(header) <= 5:  # the two bytes behind it say how to read the others
             raise ValueError
         self._fd = fd
         self._wide = header[4] == 2

@@ -178,6 +178,8 @@ def _entry(item: "Any", file: str, kind: str, pointer: str, optional: bool) -> E
 
 def inside(path: str) -> str | None:
     """The place in a container for *path*: without doubled slashes and dots; None if it would be above the root."""
+    if path[:1] == "/" and path[-1:] != "/" and "//" not in path and "/." not in path:
+        return path
     names: list[str] = []
     for name in path.split("/"):
         if name == "..":

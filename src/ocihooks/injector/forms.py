@@ -118,10 +118,21 @@ def with_extras(file: InjectorFile, members: Mapping[str, Any]) -> InjectorFile:
         raise DocumentError(message, code="json_type", file=file.file, pointer="/way", hint=hint)
     optional = _switch(members.get("optional", False), file.file, "/optional")
     env = _environment(members.get("env"), file)
-    if env and way == COPY:
-        message, hint = "a hook can't set variables of a container", f"leave out {quoted('way')}"
-        raise DocumentError(message, code="odd_entry", file=file.file, pointer="/env", hint=hint)
+    if way == COPY:
+        _check_copied(file, env)
     return InjectorFile(file.file, file.flag, file.entries, way=way, optional=optional, env=env)
+
+
+def _check_copied(file: InjectorFile, env: tuple[str, ...]) -> None:
+    """Raise if *file* or its *env* asks for what a hook never gives."""
+    hint = f"leave out {quoted('way')}"
+    if env:
+        message = "a hook can't set variables of a container"
+        raise DocumentError(message, code="odd_entry", file=file.file, pointer="/env", hint=hint)
+    for entry in file.entries:
+        if entry.kind == "directories" and entry.source and not entry.optional:
+            message = f"a hook can't copy the directory {quoted(entry.source, 200)}"
+            raise DocumentError(message, code="odd_entry", file=file.file, pointer=entry.pointer, hint=hint)
 
 
 def _either(words: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ from ocihooks.errors import os_reason, quoted
 from ocihooks.injector.changes import Changes
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.items import Item, check_visible, items_for, open_source
-from ocihooks.injector.rootfs import Root
+from ocihooks.injector.rootfs import NotInPlaceError, Root
 from ocihooks.injector.worker import Line, Worker
 
 TYPE_CHECKING = False
@@ -116,7 +116,7 @@ def _inject(job: _Job) -> None:
         if made and target.record:
             from ocihooks.injector.undo import keep
 
-            keep(target, made)
+            keep(target, job.root, made)
         worker.tell(KEEP)
         worker.hear()
     finally:
@@ -127,12 +127,21 @@ def _work(job: _Job, line: Line, is_confined: bool) -> None:
     """The child's part."""
     if not is_confined:
         job.tell("warning", "the kernel has no Landlock, so nothing but our own care keeps writes inside the root")
-    with Changes(job.root, job.target.owner) as changes:
+    try:
+        _attempt(job, line, beside=True)
+    except NotInPlaceError:  # two containers that share a root may make the same directory
+        for root in (job.root, *(() if job.devices is None else (job.devices.root,))):
+            root.forget()
+        _attempt(job, line, beside=False)
+
+
+def _attempt(job: _Job, line: Line, *, beside: bool) -> None:
+    with Changes(job.root, job.target.owner, beside=beside) as changes:
         changes.keeps_former = bool(job.target.record)
         if job.devices is None:
             _change(job, changes, None, line)
             return
-        with Changes(job.devices.root) as nodes:
+        with Changes(job.devices.root, beside=beside) as nodes:
             _change(job, changes, nodes, line)
 
 
@@ -162,11 +171,11 @@ class _Mounts:
 
     def __init__(self, root: Root, mounts: Iterable[str]) -> None:
         self._root = root
-        self._found: list[str] = []
+        self._found: set[str] = set()
         self._visible: set[int] = set()
         for mount in mounts:
             try:
-                self._found.append(root.where(root.directory(mount)))
+                self._found.add(root.where(root.directory(mount)))
             except OSError:
                 continue
 
@@ -174,18 +183,14 @@ class _Mounts:
         """Raise if *item* would be hidden; OSError if there is no place for it."""
         if not self._found:
             return
-        directory = self._above(item.place) if item.is_directory else self._root.place(item.place).parent
+        directory = self._root.nearest(item.place) if item.is_directory else self._parent(item.place)
         if directory not in self._visible:
             check_visible(item, self._root.where(directory), self._found)
             self._visible.add(directory)
 
-    def _above(self, path: str) -> int:
-        """The directory at *path*, or the nearest one above it that is there."""
-        while True:
-            try:
-                return self._root.directory(path)
-            except FileNotFoundError:
-                path = path.rpartition("/")[0]
+    def _parent(self, path: str) -> int:
+        """The directory that a file at *path* would be in."""
+        return (self._root.hidden_place(path) or self._root.place(path)).parent
 
 
 def _is_added(job: _Job, item: Item, changes: Changes, nodes: Changes | None, mounts: _Mounts) -> bool:

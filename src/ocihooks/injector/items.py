@@ -13,7 +13,7 @@ from ocihooks.injector.files import MOUNT, Entry, InjectorFile, inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from ocihooks.injector.host import Node
     from ocihooks.injector.target import Target
@@ -78,7 +78,8 @@ def items_for(files: Sequence[InjectorFile], target: Target, tell: Tell) -> tupl
             _leave_out(error, tell, optional=file.optional)
         for entry in file.entries:
             try:
-                items += _items(file, entry, target)
+                found = _devices(file, entry) if entry.kind == "devices" else (_plain(file, entry),)
+                items += [item for item in found if _is_needed(item, file, target)]
             except NotInjectedError as error:
                 _leave_out(error, tell, optional=entry.optional)
     return tuple(items)
@@ -101,16 +102,16 @@ def _check_variables(file: InjectorFile, target: Target) -> None:
             )
 
 
-def _items(file: InjectorFile, entry: Entry, target: Target) -> Iterator[Item]:
-    for item in _devices(file, entry) if entry.kind == "devices" else (_plain(file, entry),):
-        if target.has(item.source, item.place):
-            continue
-        if file.way == MOUNT:
-            message = f'{quoted(item.place, 200)} is to be given by "way": "mount", and the container was made without'
-            raise item.refused(message, _BEFORE_CREATE)
-        if item.node is None:
-            _check(item, target)
-        yield item
+def _is_needed(item: Item, file: InjectorFile, target: Target) -> bool:
+    """Whether *target* lacks *item*; raises if a hook can't give it."""
+    if target.has(item.source, item.place):
+        return False
+    if file.way == MOUNT:
+        message = f'{quoted(item.place, 200)} is to be given by "way": "mount", and the container was made without'
+        raise item.refused(message, _BEFORE_CREATE)
+    if item.node is None:
+        _check(item, target)
+    return True
 
 
 def _plain(file: InjectorFile, entry: Entry) -> Item:
@@ -144,14 +145,15 @@ def _check(item: Item, target: Target) -> None:
         raise item.refused(f"a hook can't copy the directory {quoted(item.source, 200)}", _BEFORE_CREATE)
 
 
-def check_visible(item: Item, place: str, mounts: Iterable[str]) -> None:
-    """Raise if *place* lies in one of *mounts*, which hides what a hook puts there."""
-    for mount in mounts:
-        if f"{place}/".startswith(f"{mount.rstrip('/')}/") and mount != "/":
+def check_visible(item: Item, place: str, mounts: Container[str]) -> None:
+    """Raise if *place* lies in one of *mounts* below the root, which hides what a hook puts there."""
+    while place.strip("/"):
+        if place in mounts:
             message = (
-                f"{quoted(item.place, 200)} can't be put into the container: its mount at {quoted(mount, 200)} hides it"
+                f"{quoted(item.place, 200)} can't be put into the container: its mount at {quoted(place, 200)} hides it"
             )
             raise item.refused(message, "choose another path, outside of the container's mounts")
+        place = place.rpartition("/")[0]
 
 
 def unreadable(item: Item, reason: str) -> NotInjectedError:
@@ -167,15 +169,12 @@ def open_source(item: Item) -> tuple[int, int, int]:
         status = posix.fstat(fd)
     except OSError as error:
         raise unreadable(item, os_reason(error)) from None
-    wrong = ""
-    if status.st_mode & _KIND != _REGULAR:
-        wrong = "it is not a regular file"
-    elif status.st_size > MOST_BYTES:
-        wrong = f"it is larger than {MOST_BYTES >> 30} GiB"
-    if wrong:
+    mode, size_bytes = status.st_mode, status.st_size
+    if mode & _KIND != _REGULAR or size_bytes > MOST_BYTES:
         posix.close(fd)
-        raise unreadable(item, wrong)
-    return fd, _mode_of_copy(status) if item.entry.mode is None else item.entry.mode, status.st_size
+        is_large = mode & _KIND == _REGULAR
+        raise unreadable(item, f"it is larger than {MOST_BYTES >> 30} GiB" if is_large else "it is not a regular file")
+    return fd, _mode_of_copy(status) if item.entry.mode is None else item.entry.mode, size_bytes
 
 
 def _mode_of_copy(status: posix.stat_result) -> int:
@@ -185,6 +184,8 @@ def _mode_of_copy(status: posix.stat_result) -> int:
     A program that runs with the rights of another user or group would run with those of root: it loses that.
     """
     mode = status.st_mode & 0o7777
+    if not mode & (_SET_UID | _SET_GID):
+        return mode
     if status.st_uid not in (0, posix.geteuid()):
         mode &= ~_SET_UID
     if status.st_gid not in (0, posix.getegid()):

@@ -59,19 +59,27 @@ class Place:
         return self.status is not None and self.status.st_mode & _KIND == _LINK
 
 
+class NotInPlaceError(Exception):
+    """A new directory that was made beside its place can't get its name; without that it may be made all the same."""
+
+
 class Root:
     """
     The root of a container, open until it is closed.
 
-    Its methods raise OSError. Directories that were reached once stay open and are not looked for again.
+    Its methods raise OSError, and NotInPlaceError where it has made directories beside their places. Directories that
+    were reached once stay open and are not looked for again; new ones that are not in their places yet, nor seen there
+    by anybody, are reached by the paths that they are going to have.
     """
 
-    __slots__ = ("_directories", "fd", "path")
+    __slots__ = ("_beside", "_directories", "_hidden", "fd", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.fd = posix.open(path, _DIRECTORY)
         self._directories: dict[str, int] = {}
+        self._beside: list[tuple[Place, str]] = []
+        self._hidden: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -83,17 +91,42 @@ class Root:
 
     def close(self) -> None:
         """Close the root and all directories in it."""
-        for fd in (*self._directories.values(), self.fd):
+        self.forget()
+        posix.close(self.fd)
+
+    def forget(self) -> None:
+        """Close all directories in it, to look for them again."""
+        for fd in self._directories.values():
             posix.close(fd)
         self._directories.clear()
+        self._hidden.clear()
+        self._beside.clear()
 
     def directory(self, path: str) -> int:
         """An O_PATH descriptor, which belongs to the root, of the directory at *path*; links lead inside the root."""
-        found = self._directories.get(path)
-        if found is None:
-            _refuse_nul(path)
-            found = self._directories[path] = self._resolved(path)
-        return found
+        try:
+            return self._reached(path)
+        except FileNotFoundError:
+            if not self.put_in_place():  # a link may lead into a new directory, which the kernel does not see there
+                raise
+        return self._reached(path)
+
+    def nearest(self, path: str) -> int:
+        """The directory at *path*, or the nearest one above it that is there."""
+        while True:
+            try:
+                return self._reached(path)
+            except FileNotFoundError:
+                path = path.rpartition("/")[0]
+
+    def hidden_place(self, path: str) -> Place | None:
+        """The place of *path* if it is in a new directory that is not in its place yet, where nobody has anything."""
+        above, _, name = path.rpartition("/")
+        parent = self._directories.get(above)
+        if parent not in self._hidden or parent is None:
+            return None
+        _refuse_nul(name)
+        return Place(parent, name)
 
     def place(self, path: str) -> Place:
         """Where *path* leads: if it is a link, where that leads, whether anything is there or not."""
@@ -111,11 +144,16 @@ class Root:
         _refuse_nul(path)
         if name in ("", ".", ".."):
             raise IsADirectoryError(errno.EISDIR, posix.strerror(errno.EISDIR))
-        return look(self.directory(above), name)
+        parent = self.directory(above)
+        if self._directories.get(path) in self._hidden:
+            self.put_in_place()  # else nothing is seen where a new directory is to be
+        return look(parent, name)
 
     def where(self, directory: int) -> str:
-        """The path in the root, without links, of a *directory* that belongs to it; "" for the root itself."""
+        """The path in the root, without links, that a *directory* of it has or is to have; "" for the root itself."""
         own, found = (posix.readlink(f"/proc/self/fd/{fd}") for fd in (self.fd, directory))
+        for place, name in self._beside:
+            found = f"{found}/".replace(f"/{place.name}/", f"/{name}/", 1)
         return found[len(own.rstrip("/")) :].rstrip("/")
 
     def read(self, path: str, limit_bytes: int) -> bytes:
@@ -143,23 +181,93 @@ class Root:
         finally:
             posix.close(fd)
 
-    def make_directory(self, path: str) -> tuple[Place, ...]:
-        """Make the directory at *path* with those above it, and return what was made, the outermost first."""
+    def make_directory(self, path: str, beside: str = "") -> tuple[Place, ...]:
+        """
+        Make the directory at *path* with those above it, and return what was made, the outermost first.
+
+        Args:
+            beside: The name that the outermost has until `put_in_place`; "": it is made in its place.
+        """
         made: list[Place] = []
+        known = len(self._directories)
         parent, reached = self.fd, ""
         try:
             for name in filter(None, path.split("/")):
                 reached += f"/{name}"
-                try:
-                    parent = self.directory(reached)
-                except FileNotFoundError:
-                    posix.mkdir(name, 0o755, dir_fd=parent)
-                    made.append(Place(parent, name))
-                    parent = self.directory(reached)
+                found = self._existing(parent, name, reached)
+                parent = self._make(parent, name, reached, beside, made) if found is None else found
         except BaseException:
             remove_directories(made)
+            self._forget(made, known)
             raise
         return tuple(made)
+
+    def put_in_place(self) -> bool:
+        """
+        Give the new directories that were made beside their places their names; whether there were any.
+
+        Raises:
+            NotInPlaceError: It can't be done, since somebody was there first, perhaps.
+        """
+        beside, self._beside = self._beside, []
+        self._hidden.clear()
+        for place, name in beside:
+            try:
+                posix.rename(place.name, name, src_dir_fd=place.parent, dst_dir_fd=place.parent)
+            except OSError as error:
+                raise NotInPlaceError(name) from error
+            place.name = name
+        return bool(beside)
+
+    def _existing(self, parent: int, name: str, path: str) -> int | None:
+        """The directory at *path*, which is *name* in *parent*; None if nothing is there."""
+        if parent in self._hidden:
+            return self._directories.get(path)
+        try:
+            return self._reached(path)
+        except FileNotFoundError:
+            if look(parent, name).status is None:
+                return None
+        if self.put_in_place():  # a link is there; it may lead into a new directory
+            return self._existing(parent, name, path)
+        raise FileExistsError(errno.EEXIST, posix.strerror(errno.EEXIST))
+
+    def _make(self, parent: int, name: str, path: str, beside: str, made: list[Place]) -> int:
+        """Make the directory at *path*, which is *name* in *parent*, and add it to *made*."""
+        is_below = parent in self._hidden
+        if not is_below and not beside:
+            return self._make_in_place(Place(parent, name), path, made)
+        place = Place(parent, name if is_below else beside)
+        posix.mkdir(place.name, 0o755, dir_fd=parent)
+        made.append(place)
+        if not is_below:
+            self._beside.append((place, name))
+        found = self._directories[path] = _step(place.name, parent, posix.fstat(self.fd).st_dev)
+        self._hidden.add(found)
+        return found
+
+    def _make_in_place(self, place: Place, path: str, made: list[Place]) -> int:
+        try:
+            posix.mkdir(place.name, 0o755, dir_fd=place.parent)
+        except FileExistsError:  # somebody was faster
+            return self._reached(path)
+        made.append(place)
+        return self._reached(path)
+
+    def _forget(self, made: Sequence[Place], known: int) -> None:
+        """Forget what was *made*, and all directories but the *known* first."""
+        self._beside = [(place, name) for place, name in self._beside if place not in made]
+        while len(self._directories) > known:
+            fd = self._directories.popitem()[1]
+            self._hidden.discard(fd)
+            posix.close(fd)
+
+    def _reached(self, path: str) -> int:
+        found = self._directories.get(path)
+        if found is None:
+            _refuse_nul(path)
+            found = self._directories[path] = self._resolved(path)
+        return found
 
     def _resolved(self, path: str) -> int:
         end = monotonic() + TRIES_S

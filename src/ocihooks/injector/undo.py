@@ -2,7 +2,8 @@
 Takes out of a root what was put into it, when the container is gone and its root is not.
 
 What was put there is kept in an undo record that only root can write, what it replaced beside it under a second name.
-Whatever somebody has changed since stays as it is.
+Whatever somebody has changed since stays as it is. A record is not believed more than it has to be: it counts for the
+very root that it was written for, and names nothing but files in it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import posix
 
 from ocihooks.errors import OCIHooksError, os_reason, quoted
-from ocihooks.injector.changes import signature
+from ocihooks.injector.changes import PREFIX, signature
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.rootfs import Place, Root, look
 from ocihooks.injector.worker import Line, Worker
@@ -38,15 +39,15 @@ _VERSION = 1
 _HINT = "look at who may write there, or take the hook out of the stage poststop"
 
 
-def keep(target: Target, made: Sequence[Made]) -> None:
+def keep(target: Target, root: Root, made: Sequence[Made]) -> None:
     """
-    Keep what was *made* in the root of *target*, so that `undo` finds it.
+    Keep what was *made* in the *root* of *target*, so that `undo` finds it.
 
     Raises:
         NotInjectedError: It can't be kept.
     """
-    root = target.root if target.root.startswith("/") else f"{posix.getcwd()}/{target.root}"
-    record = {"version": _VERSION, "name": target.name, "root": root, "made": made}
+    path = target.root if target.root.startswith("/") else f"{posix.getcwd()}/{target.root}"
+    record = {"version": _VERSION, "name": target.name, "root": path, "inode": _inode(root), "made": made}
     data = json.dumps(record).encode()
     if len(data) > RECORD_BYTES:
         message = f"what has to be undone takes more than the {RECORD_BYTES} bytes that are kept"
@@ -60,6 +61,12 @@ def keep(target: Target, made: Sequence[Made]) -> None:
         message = f"what has to be undone can't be kept: {reason}"
         raise NotInjectedError(message, code="not_injected", file=target.record, hint=_HINT) from None
     _sweep(directory)
+
+
+def _inode(root: Root) -> list[int]:
+    """What tells a root from all others: device and inode."""
+    status = posix.fstat(root.fd)
+    return [status.st_dev, status.st_ino]
 
 
 def _make_directory(directory: str) -> None:
@@ -100,24 +107,76 @@ def undo(record: str, name: tuple[str, str], tell: Tell) -> None:
         tell("debug", f"{found['root']}: nothing to undo, since the root is gone: {os_reason(error)}")
     else:
         with root:
-            _undo(root, found["made"], tell)
+            if _inode(root) == found["inode"]:
+                _undo(root, found["made"], tell)
+            else:
+                tell("warning", f"{found['root']}: nothing is undone, since another directory is in the root's place")
     posix.unlink(record)
 
 
 def _read(record: str) -> dict[str, Any]:
     """The record; raises FileNotFoundError, or an error of ours."""
+    found = _document(record)
+    pointer, wrong = _fault(found)
+    if wrong:
+        hint = f"remove it: rm {record}"
+        raise NotInjectedError(wrong, code="not_injected", file=record, pointer=pointer or None, hint=hint)
+    return dict(found)
+
+
+def _document(record: str) -> Any:
+    """The JSON in *record*; None: it is none, or has texts that can't be names of files."""
     try:
         found = json.loads(read_trusted(record, trust_here(), RECORD_BYTES))
-        if found["version"] == _VERSION and found.keys() >= {"name", "root", "made"}:
-            return dict(found)
+        json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
     except FileNotFoundError:
         raise
     except OSError as error:
         raise explained(record, error) from None
-    except (ValueError, KeyError, TypeError):
-        pass
-    message, hint = "not an undo record of this program", f"remove it: rm {record}"
-    raise NotInjectedError(message, code="not_injected", file=record, hint=hint)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _fault(found: Any) -> tuple[str, str]:
+    """What is wrong with the document *found*, and where; "" for nothing."""
+    if not _is_record(found):
+        return "", "not an undo record of this program"
+    for index, row in enumerate(found["made"]):
+        wrong = _wrong(row)
+        if wrong:
+            return f"/made/{index}", wrong
+    return "", ""
+
+
+def _is_record(found: Any) -> bool:
+    """Whether *found* has what a record has, but for the rows of what was made."""
+    if type(found) is not dict or found.get("version") != _VERSION:
+        return False
+    root, made = found.get("root"), found.get("made")
+    has_root = type(root) is str and root.startswith("/") and "\0" not in root
+    return has_root and type(made) is list and _has(found.get("name"), str, str) and _has(found.get("inode"), int, int)
+
+
+def _wrong(row: Any) -> str:
+    """What is wrong with a *row* of what was made, see `Changes.made`; "" for nothing."""
+    if not _has(row, str, str, str, list) or not _has(row[3], int, int, int, int, int):
+        return f"expected a directory, a name, a second name and a signature, found {quoted(row, 200)}"
+    _, name, former, _ = row
+    if not _is_name(name):
+        return f"expected a name in a directory, found {quoted(name, 200)}"
+    if former not in ("", "/") and not (_is_name(former) and former.startswith(PREFIX)):
+        return f"expected a second name that begins with {quoted(PREFIX)}, found {quoted(former, 200)}"
+    return ""
+
+
+def _has(value: Any, *types: type) -> bool:
+    """Whether *value* is an array of items of these *types*."""
+    return type(value) is list and tuple(map(type, value)) == types
+
+
+def _is_name(text: str) -> bool:
+    return text not in ("", ".", "..") and "/" not in text and "\0" not in text
 
 
 def _undo(root: Root, made: Sequence[Made], tell: Tell) -> None:
