@@ -155,6 +155,13 @@ KINDS: tuple[Kind, ...] = (
         "dockerd would not start with it: unknown option",
     ),
     _kind(
+        "engine_stage",
+        _W,
+        "An engine that reads hooks directories itself does not know a stage of a rule there, and refuses them all.",
+        "Move the rule to a directory that the engine does not read, and name that in hooks-dirs of the settings.",
+        'buildah reads this rule itself, and runs nothing, since it does not know the stage "precreate"',
+    ),
+    _kind(
         "engine_syntax",
         _E,
         "An engine's configuration can't be parsed.",

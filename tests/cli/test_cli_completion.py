@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 from tests.cli.place import PROGRAM, Place, Run, environment
 
-_ASK = """\
+_BASH = """\
 source <({program} completion bash)
 function=$(complete -p ocihooks | sed -n 's/.*-F \\([^ ]*\\).*/\\1/p')
 COMP_WORDS=({words} "{last}")
@@ -18,19 +19,41 @@ $function "$(dirname {program})/ocihooks" 2>&1
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
+# The two that hand candidates to the line editor, which is there on a terminal only, print them instead.
+_ZSH = """\
+autoload -Uz compinit && compinit -D -u
+source <({program} completion zsh)
+compadd() {{ shift 4; print -l -- ${{(P)1}}; }}
+_describe() {{ print -l -- ${{${{(P)3}}%%:*}}; }}
+words=({words} "{last}") CURRENT=$#words
+${{_comps[ocihooks]}}
+"""
 
-def completed(words: str, last: str) -> list[str]:
-    """What bash offers for the last word of a command line."""
-    bash = shutil.which("bash")
-    assert bash is not None
-    text = _ASK.format(program=PROGRAM, words=words, last=last)
-    finished = subprocess.run(
-        [bash, "--norc", "-c", text], capture_output=True, text=True, check=True, env=environment(), timeout=60
-    )
+_FISH = """\
+{program} completion fish | source
+complete --do-complete "{words} {last}" | string replace --regex '\\t.*' ''
+"""
+
+SHELLS = {"bash": (["--norc"], _BASH), "zsh": (["-f"], _ZSH), "fish": (["--no-config"], _FISH)}
+"""How each shell starts without the files of its user, and asks itself."""
+
+
+def completed(words: str, last: str, shell: str = "bash") -> list[str]:
+    """What a shell offers for the last word of a command line."""
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"{shell} is not installed")
+    options, script = SHELLS[shell]
+    text = script.format(program=PROGRAM, words=words, last=last)
+    with tempfile.TemporaryDirectory() as home:  # where fish makes directories
+        own = environment(HOME=home, XDG_DATA_HOME=home, XDG_CONFIG_HOME=home, XDG_CACHE_HOME=home)
+        command = [path, *options, "-c", text]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False, env=own, timeout=60)
     assert finished.stderr == ""
     return finished.stdout.split()
 
 
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("words", "last", "expected"),
     [
@@ -41,9 +64,9 @@ def completed(words: str, last: str) -> list[str]:
         pytest.param("ocihooks nonsense", "x", [], id="nothing"),
     ],
 )
-def test_bash(words: str, last: str, expected: list[str]) -> None:
-    """After sourcing the script bash completes commands, options and choices."""
-    assert completed(words, last) == expected
+def test_offers(words: str, last: str, expected: list[str], shell: str) -> None:
+    """After sourcing the script a shell completes commands, options and choices; fish sorts them."""
+    assert completed(words, last, shell) == (sorted(expected) if shell == "fish" else expected)
 
 
 def test_rule_names(place: Place) -> None:
@@ -60,7 +83,7 @@ def test_rule_names_with_broken_settings(place: Place) -> None:
     assert completed(f"ocihooks explain --settings {place.settings} --rule", "1") == []
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_scripts(shell: str, ocihooks: Run) -> None:
     """Each shell gets a script of its own that asks this program."""
     finished = ocihooks("completion", shell)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from textwrap import dedent
 
@@ -99,6 +101,44 @@ def test_there_and_back(engines: EnginePlace, ocihooks: Run) -> None:
     assert (nothing.status, nothing.stdout) == (0, "docker has no handler ocihooks, nothing to be done\n")
 
 
+def test_podman_and_buildah(engines: EnginePlace, ocihooks: Run) -> None:
+    """Both read the same files, and each has a drop-in of its own, which comes and goes without the other's."""
+    for name in ("podman", "buildah"):
+        engines.version(name, "4.3.1")
+    words = ["--config", "{DIR}/etc/containers.conf", *HANDLER[2:], "--base", "runc"]
+    drop_ins = [engines.etc / f"containers.conf.d/50-ocihooks-{name}.conf" for name in ("podman", "buildah")]
+    assert ocihooks("configure", "podman", *words, "--default").status == 0
+    assert ocihooks("unconfigure", "buildah", *words[:-2]).stdout.startswith("buildah has no handler ocihooks")
+    second = ocihooks("configure", "buildah", *words, "--json").json()
+    assert (second["base"], second["installed"]) == ("runc", False)
+    written = tomllib.loads(engines.named(drop_ins[1].read_text()))
+    assert written["engine"]["runtimes"] == {"ocihooks": [second["program"]]}
+    assert "nothing to be done" in ocihooks("configure", "podman", *words, "--default").stdout
+    for name, left in (("podman", drop_ins[1:]), ("buildah", [])):
+        assert ocihooks("unconfigure", name, *words[:-2]).status == 0
+        assert [path for path in drop_ins if path.exists()] == left
+    assert not drop_ins[0].parent.exists()
+    assert not (engines.root / "prefix").exists()
+
+
+def test_one_file_of_podman_and_buildah(engines: EnginePlace, ocihooks: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the file that $CONTAINERS_CONF names one handler serves both, and the second engine is told so."""
+    file = engines.write("only.conf", "[engine]\n")
+    monkeypatch.setenv("CONTAINERS_CONF", str(file))
+    for name in ("podman", "buildah"):
+        engines.version(name, "4.3.1")
+    assert ocihooks("configure", "podman", *HANDLER[2:], "--base", "runc").status == 0
+    refused = ocihooks("configure", "buildah", *HANDLER[2:], "--base", "runc")
+    assert refused.status == 1
+    assert refused.stderr == dedent("""\
+        ocihooks: {DIR}/etc/only.conf: there is a handler "ocihooks" already, which ocihooks wrote for podman
+        hint: buildah reads the same file, so nothing is left to be done
+        """)
+    assert "nothing to be done" in ocihooks("unconfigure", "buildah", *HANDLER[2:]).stdout
+    assert ocihooks("unconfigure", "podman", *HANDLER[2:]).status == 0
+    assert file.read_text() == "[engine]\n"
+
+
 def test_dry_run(engines: EnginePlace, ocihooks: Run) -> None:
     """--dry-run shows the change as a diff that patch understands, and writes nothing."""
     file = engines.write("daemon.json", "{}\n")
@@ -179,12 +219,34 @@ class TestRunning:
             assert "  then     ocihooks uninstall --prefix {DIR}/prefix --name ocihooks-runtime\n" in undone.stdout
             assert (engines.root / "prefix/bin/ocihooks-runtime").exists()
             assert engines.files() == {}
-            until = time.monotonic() + 10
+            until = time.monotonic() + 30
             while (engines.root / "signals").read_text() != "HUPHUP" and time.monotonic() < until:
                 time.sleep(0.01)
         finally:
             end(process)
         assert (engines.root / "signals").read_text() == "HUPHUP"
+
+    def test_default_that_goes(self, engines: EnginePlace, ocihooks: Run) -> None:
+        """A dockerd that would keep the handler as its default finds its own one there, and then no file again."""
+        file = engines.etc / "daemon.json"
+        engines.program(
+            "docker",
+            f"""case "$*" in
+              *DefaultRuntime*)
+                cat {file} >> {engines.root}/seen 2> {os.devnull}
+                grep -q '"default-runtime": "runc"' {engines.root}/seen && echo '"runc"' || echo '"ocihooks"' ;;
+              *) echo '{{"ocihooks": {{}}}}' ;;
+            esac""",
+        )
+        process = daemon(engines, "dockerd", "--config-file", str(file))
+        try:
+            assert ocihooks("configure", "docker", *HANDLER, "--default", "--reload").status == 0
+            undone = ocihooks("unconfigure", "docker", *HANDLER, "--reload")
+        finally:
+            end(process)
+        assert (undone.status, undone.stderr) == (0, "")
+        assert json.loads((engines.root / "seen").read_text()) == {"default-runtime": "runc"}
+        assert engines.files() == {}
 
     @pytest.mark.parametrize("contained", [False, True])
     def test_daemon_of_a_container(self, engines: EnginePlace, contained: bool) -> None:
@@ -295,6 +357,17 @@ class TestEngines:
         assert ours == [{"name": "ocihooks", "program": program, "default": True, "wrapper": True}]
         assert podman["files"] == ["{DIR}/etc/containers.conf"]
         assert podman["reads_hooks_dirs"] is True
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="Buildah reads none for other users than root")
+    def test_buildah_reads_what_is_built_in(
+        self, engines: EnginePlace, ocihooks: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Podman reads the hooks directories that containers.conf names, Buildah its own in any case."""
+        engines.write("containers.conf", '[engine]\nhooks_dir = ["/srv/hooks.d"]\n')
+        monkeypatch.setenv("CONTAINERS_CONF", f"{engines.etc}/containers.conf")
+        found = {engine["name"]: engine for engine in ocihooks("engines", "--json").json()["engines"]}
+        assert found["podman"]["hooks_dirs"] == ["/srv/hooks.d"]
+        assert found["buildah"]["hooks_dirs"] == ["/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d"]
 
     def test_problem(self, engines: EnginePlace, ocihooks: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         """A configuration that can't be understood is told beside the others, with status 1."""

@@ -18,10 +18,12 @@ import pytest
 from tests.cli.place import Finished, Place, Run
 
 from ocihooks.cli.checks import engines as checks
+from ocihooks.cli.inventory import look
 from ocihooks.engines.known import ENGINES
 from ocihooks.install import discovery
 from ocihooks.install.install import Request, install
 from ocihooks.install.record import Record, record_file
+from ocihooks.settings import read_settings
 from ocihooks.testing.fake import write_fake_runtime
 from ocihooks.version import __version__
 
@@ -309,6 +311,30 @@ def test_rules_that_only_the_engine_reads(machine: Place, doctor: Run) -> None:
     machine.write("containers.conf", '[engine]\nruntime = "real"\nhooks_dir = ["{DIR}/a", "{DIR}/b", "{DIR}/own"]\n')
     machine.rule("own/1.json", stages=["poststrat"])
     assert [found[:2] for found in findings(doctor("SETTINGS", "--json"))] == [("error", "unknown_stage")]
+
+
+@pytest.mark.parametrize(("engine", "consequence"), [("buildah", "runs nothing"), ("crio", "does not start")])
+def test_stage_that_an_engine_does_not_know(engine: str, consequence: str, machine: Place) -> None:
+    """Engines that read a rule with a stage of the wrapper are told of, and the others are not."""
+    filters = machine.rule("a/1.json", stages=["precreate"])
+    machine.rule("a/2.json")
+    machine.rule("b/3.json", stages=["precreate"])
+    rules, _ = look(read_settings(str(machine.settings)))
+    for name, expected in ((engine, [str(filters)]), ("podman", [])):
+        reader = discovery.Discovered(
+            name=name,
+            program="/bin/true",
+            version=(),
+            has_daemon=False,
+            running=(),
+            file="/etc/x.conf",
+            default="runc",
+            native_hooks=True,
+            hooks_dirs=(str(machine.root / "a"),),
+        )
+        told = [finding for finding in checks.reach_findings([reader], rules) if finding.code == "engine_stage"]
+        assert [finding.file for finding in told] == expected
+        assert all(f"itself, and {consequence}, since it does not know the stage" in one.message for one in told)
 
 
 def test_engine_that_cannot_be_understood(machine: Place, doctor: Run) -> None:

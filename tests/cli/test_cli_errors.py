@@ -196,8 +196,9 @@ def test_no_permission(words: list[str], as_nobody: Run, private_directory: Path
     """Where root is needed, others get status 3 and are told so."""
     place = Place(root=private_directory)
     runtime = write_fake_runtime(private_directory / "runc").path
-    installed = ["--prefix", str(private_directory / "installed"), "--runtime", str(runtime), "--no-launcher"]
-    assert program.run(["install", *installed]) == 0
+    if "uninstall" in words:
+        installed = ["--prefix", str(private_directory / "installed"), "--runtime", str(runtime), "--no-launcher"]
+        assert program.run(["install", *installed]) == 0
     place.write("off/config.toml", "")
     place.write("off/disabled", "")
     place.write("secret.json", "{}").chmod(0o600)

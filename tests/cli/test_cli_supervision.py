@@ -135,7 +135,7 @@ class TestLogs:
         unbuffered = environment(PYTHONUNBUFFERED="1")
         with subprocess.Popen(argv, stdout=subprocess.PIPE, env=unbuffered) as process:
             assert process.stdout
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while records.name not in " ".join(opened(process.pid)):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)

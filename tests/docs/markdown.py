@@ -71,6 +71,16 @@ def blocks(document: Path) -> list[Block]:
     return found
 
 
+def line_of(document: Path, text: str) -> int:
+    """
+    The number of the line of *document* that is *text*.
+
+    Raises:
+        ValueError: There is none.
+    """
+    return document.read_text().splitlines().index(text) + 1
+
+
 def prose(document: Path) -> Iterator[tuple[int, str]]:
     """The numbered lines of *document* outside of fenced blocks."""
     fence = ""

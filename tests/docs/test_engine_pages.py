@@ -1,39 +1,67 @@
-"""The how-tos about engines: every command of ours that they show is one that the program understands."""
+"""The how-tos about engines: every command is executed on a private host with the engine, and prints what is shown."""
 
 from __future__ import annotations
 
-import re
-import shlex
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import NoReturn, Protocol
 
-import click
 import pytest
+from tests.docs.markdown import PROJECT
+from tests.docs.packages import Packages
+from tests.docs.stand_ins import CRIO, ENGINE_PROGRAMS, put_programs
+from tests.docs.walk_through import FIRST_STEPS, Machine, files_of, follow, steps
 
-from ocihooks.cli.group import cli
-
-PAGES = Path(__file__).parents[2] / "docs/how-to"
-
-LINES = [
-    (page.name, line)
-    for page in sorted(PAGES.glob("*.md"))
-    if page.name in ("docker.md", "containerd.md", "cri-o.md", "podman-and-buildah.md")
-    for line in re.findall(r"^# (ocihooks .*)$", page.read_text(), re.MULTILINE)
-]
-
-
-@pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{page}: {line}" for page, line in LINES])
-def test_command(page: str, line: str) -> None:
-    """The command and its options exist, and the page undoes what it configures."""
-    _, name, *words = shlex.split(line)
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    context = command.make_context(name, list(words))
-    if name == "configure":
-        assert (page, f"ocihooks unconfigure {context.params['engine']}") in [
-            (other, one.partition(" --")[0]) for other, one in LINES
-        ]
+from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.testing.engines.containerd import Containerd, containerd_version
+from ocihooks.testing.engines.docker import Docker, docker_version
+from ocihooks.testing.engines.host import PrivateHost
+from ocihooks.testing.engines.image import write_image
+from ocihooks.testing.engines.podman import Podman, podman_version
 
 
-def test_all_pages() -> None:
-    """Each of the pages shows commands."""
-    assert len({page for page, _ in LINES}) == 4
+class Started(Protocol):
+    """An engine that has to be ended."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+ENGINES: dict[str, tuple[Callable[[PrivateHost, Path], Started], str, Callable[[], str]] | None] = {
+    "docker.md": (Docker, "docker", docker_version),
+    "containerd.md": (Containerd, "containerd", containerd_version),
+    "podman-and-buildah.md": (Podman, "podman", podman_version),
+    "cri-o.md": None,  # there is no package of it, so a program stands in for it
+}
+"""The engine of each page, its name, and how to ask for its version."""
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("page", ENGINES)
+def test_every_command_does_what_is_shown(
+    page: str,
+    host: PrivateHost,
+    rootfs: Path,
+    packages: Packages,
+    opt: Path,
+    private_directory: Path,
+    unavailable: Callable[[OCIHooksError], NoReturn],
+    ran_on: Callable[[str, str], None],
+) -> None:
+    """On a machine with the tutorial's first steps a page's commands do what is shown, and all is as before them."""
+    image = write_image(private_directory / "image.tar", rootfs, name="docker.io/library/busybox:latest")
+    with ExitStack() as stack:
+        if engine := ENGINES[page]:
+            start, name, version = engine
+            try:
+                ran_on(name, version())
+            except UnavailableError as error:
+                unavailable(error)
+            stack.enter_context(closing(start(host, image)))
+        machine = Machine(private_directory / "m", packages, host, opt)
+        put_programs(private_directory / "m/usr-local/sbin", ENGINE_PROGRAMS | ({} if engine else {"crio": CRIO}))
+        follow(FIRST_STEPS, machine)
+        before = files_of(host), machine.left_over()
+        follow(steps(PROJECT / "docs/how-to" / page, "run"), machine)
+        assert (files_of(host), machine.left_over()) == before

@@ -25,27 +25,8 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 GENERATED = ("docs/reference/cli.md", "docs/reference/diagnostics.md")
 """Pages that the program prints from its own tables; the tests of the program compare them."""
 
-COMPARED = ("docs/reference/messages.md", "docs/explanation/supervision.md")
-"""Pages whose console blocks other tests execute and compare: tests/engines/test_messages.py and its neighbour."""
-
 LANGUAGES = ("console", "json", "toml", "python", "text", "")
 """What a block may hold; text, and what has no name, is shown and nothing else."""
-
-RUN = "run"
-"""The remark in front of console blocks that test_walk_through.py executes."""
-
-NOT_EXECUTED = {
-    "README.md": {
-        "$ make demo": "installs packages of the machine; continuous integration runs it",
-        "$ cat /etc/containers/oci/hooks.d/10-hello.json": "needs a rule and a bundle that it does not make; "
-        "docs/how-to/first-hook-with-runc.md goes the same way",
-        "# python3 -m venv /opt/ocihooks": "docs/how-to/first-hook-with-runc.md begins with it",
-    },
-    "docs/how-to/migrate-from-oci-add-hooks-and-container-hooks.md": {
-        "# make all": "needs Docker; tests/engines/test_walk_throughs.py does it there",
-    },
-}
-"""For each document the first lines of console blocks that no test executes, each with the reason."""
 
 # A sentence ends in a letter, a digit, a bracket or a quote, and the next one begins with a capital or code.
 _NEXT_SENTENCE = re.compile(r"[\w)`\"*][.?!]\*{0,2} +[A-Z`*\"\[]")
@@ -92,31 +73,17 @@ def test_every_page_can_be_found(document: Path) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=map(str, BLOCKS))
 def test_block_is_true(block: Block) -> None:
-    """A block says what language it holds; JSON and TOML can be parsed, and console blocks are executed or excused."""
+    """A block says what language it holds, and JSON and TOML can be parsed; for commands there is test_commands.py."""
     assert block.language in LANGUAGES
     if block.language == "json":
         json.loads(block.text)
     elif block.language == "toml":
         tomllib.loads(block.text)
-    elif block.language == "console" and name_of(block.document) not in (*GENERATED, *COMPARED):
-        excused = first_line(block) in NOT_EXECUTED.get(name_of(block.document), {})
-        assert excused != (block.remark == RUN)
-
-
-def first_line(block: Block) -> str:
-    """The first line of a block; "" where it has none."""
-    return block.text.partition("\n")[0]
-
-
-def test_no_excuse_is_stale() -> None:
-    """Each block that is excused from being executed is still there."""
-    there = {(name_of(block.document), first_line(block)) for block in BLOCKS}
-    assert {(name, line) for name, excused in NOT_EXECUTED.items() for line in excused} <= there
 
 
 def test_rule_of_the_readme() -> None:
     """The rule that README.md shows has no findings."""
-    (text,) = [block.text for block in BLOCKS if block.text.startswith("$ cat /etc/containers/oci/hooks.d/")]
+    (text,) = [block.text for block in BLOCKS if block.text.startswith("# cat /etc/containers/oci/hooks.d/")]
     rule = text[text.index("{") : text.rindex("}") + 1]
     reading = Reading("10-hello.json")
     assert read_document(rule.encode(), reading) is not None

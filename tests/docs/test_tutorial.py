@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import pytest
 from tests.docs.markdown import PROJECT
-from tests.docs.walk_through import Machine, Packages, follow
+from tests.docs.packages import Packages
+from tests.docs.walk_through import Machine, files_of, follow, steps
 
 from ocihooks.errors import OCIHooksError, UnavailableError
 from ocihooks.testing.cgroups import CgroupView
@@ -39,15 +40,8 @@ def test_first_hook_on_docker(
 ) -> None:
     """From the installation to a hook that runs and is explained, and back: all is as shown, and nothing is left."""
     ran_on(docker.product, docker.version)
-    before = files(docker.host)
+    before = files_of(docker.host)
     machine = Machine(private_directory / "m", packages, docker.host)
-    follow(PAGE, machine)
+    follow(steps(PAGE, "run"), machine)
     assert machine.left_over() == []
-    assert files(docker.host) == before
-
-
-def files(host: PrivateHost) -> dict[Path, bytes]:
-    """What Docker, rules, settings and backups have there, but for locks, which nobody takes away."""
-    places = (*(host.etc / name for name in ("docker", "containers", "ocihooks")), host.var_lib / "ocihooks")
-    found = (path for place in places for path in place.rglob("*"))
-    return {path: path.read_bytes() for path in found if path.is_file() and path.suffix != ".lock"}
+    assert files_of(docker.host) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ocihooks.engines.containers_conf import ContainersConf
+from ocihooks.places import is_rootless
 
 
 class Buildah(ContainersConf):
@@ -10,3 +11,8 @@ class Buildah(ContainersConf):
 
     name = "buildah"
     program = "buildah"
+    default_hooks_dirs = ("/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d")
+
+    def hooks_dirs(self, configured: tuple[str, ...] | None) -> tuple[str, ...]:  # noqa: ARG002
+        """Those that are built in, for root; it warns that it is not going to read them for ever."""
+        return () if is_rootless() else self.default_hooks_dirs

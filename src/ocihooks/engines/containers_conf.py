@@ -77,15 +77,18 @@ class ContainersConf:
             for name in runtimes:
                 handlers[name] = _handler(name, runtimes, source.path)
             default = expect_string(engine, "runtime", ("engine",), source.path) or default
-        hooks_dirs = _array(sources, "hooks_dir")
         return Configuration(
             file=file,
             files=sources,
             version=None,
             handlers=handlers,
             default=default,
-            hooks_dirs=self.default_hooks_dirs if hooks_dirs is None else hooks_dirs,
+            hooks_dirs=self.hooks_dirs(_array(sources, "hooks_dir")),
         )
+
+    def hooks_dirs(self, configured: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The hooks directories that the engine reads itself, where its files name those that are *configured*."""
+        return self.default_hooks_dirs if configured is None else configured
 
     def plan(self, configuration: Configuration, wanted: Wanted, version: Version) -> tuple[Planned, ...]:  # noqa: ARG002
         """A drop-in of this engine's own with the handler, and with the arrays that would otherwise be lost."""

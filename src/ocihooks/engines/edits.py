@@ -7,6 +7,7 @@ Whatever the text functions do, the result is parsed again, and everything but t
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -136,7 +137,7 @@ def make(
         ours: Tables and keys that are there only because other edits of ours made them.
 
     Raises:
-        EngineError: The text can't be parsed, or can't be extended at such a place.
+        EngineError: The text can't be parsed, or can't be extended at such a place, or not so that it can be undone.
     """
     done = []
     for edit in edits:
@@ -153,8 +154,23 @@ def make(
         text = _checked(syntax, text, _with(document, edit, file), edit, file)
         header = not had_header and toml_text.has_header(text, edit.path[:-1])
         before = present if written is not None else None
+        _check_recordable((edit.value, before), edit.path, file)
         done.append(Done(edit=edit, existed=existed, before=before, written=written, made=made, header=header))
     return text, tuple(done)
+
+
+def _check_recordable(values: Sequence[Any], path: Path, file: str) -> None:
+    """Raise unless *values* can stand in an undo record, which is JSON."""
+    try:
+        json.dumps(values)
+    except TypeError:
+        raise EngineError(
+            "it has a date or time, or what is copied to it has one, which an undo record can't keep",
+            code="engine_layout",
+            file=file,
+            pointer=toml_text.key_text(path),
+            hint="write dates and times as texts, also in the table of the handler that it is made from",
+        ) from None
 
 
 def undo(syntax: Syntax, text: str, done: Sequence[Done], file: str) -> str:

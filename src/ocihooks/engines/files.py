@@ -135,10 +135,18 @@ class Change:
         if self.text is None:
             self._remove()
             return
-        if not self.old.exists and os.path.lexists(path) and os.path.exists(path):
+        if not self.old.exists and os.path.lexists(path):
+            self._refuse_what_is_there()
+        replace_file(path, self.text.encode(), expected=self.old.signature, beside=self.beside, mode=self.mode)
+
+    def _refuse_what_is_there(self) -> None:
+        path = self.old.path
+        if os.path.exists(path):
             hint = "try again"
             raise ReplaceError("was made by somebody else meanwhile", code="changed_meanwhile", file=path, hint=hint)
-        replace_file(path, self.text.encode(), expected=self.old.signature, beside=self.beside, mode=self.mode)
+        # Undoing could not tell the link, which was there, from its target, which was not.
+        hint = "make the file that it leads to, or remove the link"
+        raise ReplaceError("is a link that leads nowhere", code="not_replaced", file=path, hint=hint)
 
     def _remove(self) -> None:
         path = self.old.path

@@ -50,12 +50,23 @@ def made_by_others(others: Sequence[FileRecord]) -> set[Path]:
 
 
 def relink(records: Records, gone: EngineRecord) -> None:
-    """Let the records of handlers that were made the default after the one that is *gone* know what was before that."""
+    """Let the records of handlers that came after the one that is *gone* know what was before that."""
     done = {one.file: one.done for one in gone.files}
     for other in records.all():
         files = (
-            replace(one, done=tuple(relinked(edit, done.get(one.file, ())) for edit in one.done)) for one in other.files
+            replace(
+                one,
+                done=tuple(relinked(edit, done.get(one.file, ())) for edit in one.done),
+                made_directories=(*_left(gone, one), *one.made_directories),
+            )
+            for one in other.files
         )
         linked = replace(other, files=tuple(files))
         if other not in (linked, gone):
             records.keep(linked)
+
+
+def _left(gone: EngineRecord, one: FileRecord) -> tuple[str, ...]:
+    """The directories that were made for *gone*, and that *one* needs: they go with it."""
+    made = dict.fromkeys(directory for file in gone.files for directory in file.made_directories)
+    return tuple(path for path in made if one.file.startswith(f"{path}/") and path not in one.made_directories)

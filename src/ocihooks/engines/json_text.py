@@ -14,6 +14,7 @@ from json.decoder import JSONDecodeError
 from typing import Any
 
 from ocihooks.engines.errors import EngineError
+from ocihooks.engines.nesting import MOST_LEVELS, is_too_deep
 from ocihooks.errors import quoted, reference_token
 from ocihooks.spec.members import json_type
 
@@ -60,7 +61,7 @@ def parse(text: str, file: str) -> dict[str, Any]:
     The object that *text* is; an empty text counts as an empty object.
 
     Raises:
-        EngineError: It is no JSON, no object, or repeats a member.
+        EngineError: It is no JSON, no object, nested too deep, or repeats a member.
     """
     if not text.strip(" \t\r\n"):
         return {}
@@ -75,6 +76,8 @@ def parse(text: str, file: str) -> dict[str, Any]:
         raise _broken(f"not JSON: {error}", file) from None
     if not isinstance(document, dict):
         raise _broken(f"expected an object, found {json_type(document)}", file)
+    if is_too_deep(document):
+        raise _broken(f"nested deeper than {MOST_LEVELS} levels", file)
     return document
 
 
@@ -103,7 +106,7 @@ def set_member(text: str, path: Sequence[str], value: Any) -> str:
         ValueError: Something on the way is no object.
     """
     if not text.strip(" \t\r\n"):
-        return json.dumps(_nested(path, value), indent=2, ensure_ascii=False) + "\n"
+        return _written(_nested(path, value), indent=2) + "\n"
     place = _object_at(text, _skip(text, 0))
     for depth, name in enumerate(path):
         member = next((member for member in place.members if member.name == name), None)
@@ -196,7 +199,7 @@ def _nested(path: Sequence[str], value: Any) -> Any:
 def _insert(text: str, place: Object, name: str, value: Any) -> str:
     """Put a member behind the last one of an object."""
     gap, unit = _style(text, place)
-    shown = f"{json.dumps(name, ensure_ascii=False)}: {_rendered(value, gap, unit)}"
+    shown = f"{_written(name)}: {_rendered(value, gap, unit)}"
     if place.members:
         last = place.members[-1].end
         return f"{text[:last]},{' ' if gap is None else gap}{shown}{text[last:]}"
@@ -228,5 +231,15 @@ def _indentation(text: str, at: int) -> str:
 def _rendered(value: Any, gap: str | None, unit: str) -> str:
     """*value* as it stands behind its name, further lines indented."""
     if gap is None:
-        return json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, indent=unit, ensure_ascii=False).replace("\n", gap)
+        return _written(value)
+    return _written(value, indent=unit).replace("\n", gap)
+
+
+def _written(value: Any, *, indent: str | int | None = None) -> str:
+    """*value* as JSON, with letters as they are unless one is half of a pair, which has no form but an escape."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text

@@ -190,7 +190,13 @@ class Records:
     def find(self, engine: str, name: str, file: str) -> EngineRecord | None:
         """The record of one handler; None where there is none. Raises as `all`."""
         path = self._path(engine, name, file)
-        return self._read(path) if os.path.exists(path) else None
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:  # not to be taken for a handler that somebody else wrote
+            raise UnavailableError(f"can't be read: {os_reason(error)}", file=path) from None
+        return self._read(path)
 
     def _read(self, path: str) -> EngineRecord:
         try:

@@ -8,16 +8,26 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from ocihooks.engines.containerd import is_template
 from ocihooks.engines.docker import Docker
+from ocihooks.engines.edits import Edit, make, parse
 from ocihooks.engines.engine import Engine
 from ocihooks.engines.errors import EngineError
+from ocihooks.engines.files import (
+    Change,
+    make_directories,
+    missing_directories,
+    read_config_file,
+    remove_directories,
+)
 from ocihooks.engines.programs import Daemon, find_program, output_of
 from ocihooks.errors import UnavailableError, os_reason, quoted
 
 WAIT_S = 30.0
 _STEP_S = 0.1
+_DEFAULT = "default-runtime"
 
 
 def reload(engine: Engine, file: str, name: str, *, present: bool) -> str:
@@ -57,25 +67,53 @@ def _reload_docker(file: str, name: str, *, present: bool) -> str:
             raise UnavailableError(message, hint="run it as root") from None
     told = f"dockerd {', '.join(str(daemon.pid) for daemon in daemons)} has read its configuration again"
     if not present:  # a reload adds handlers, and takes none away
+        for daemon in daemons:
+            _forget_default(daemon, file, name)
         return f"{told}; it forgets the handler when it is restarted"
     for daemon in daemons:
         _wait("dockerd", partial(_knows, daemon, name))
     return told
 
 
+def _forget_default(daemon: Daemon, file: str, name: str) -> None:
+    """
+    Let dockerd have its own default again instead of the handler *name*, which is about to go.
+
+    A reload leaves the default alone where the file names none, so the file names it for a moment.
+    """
+    before = read_config_file(file)
+    if _DEFAULT in parse("json", before.text or "{}", file) or _told(daemon, "{{json .DefaultRuntime}}") != name:
+        return
+    text, _ = make("json", before.text or "{}", (Edit(path=(_DEFAULT,), value="runc"),), file)
+    made = missing_directories(os.path.dirname(file))
+    make_directories(made)
+    Change(old=before, text=text).write()
+    try:
+        os.kill(daemon.pid, signal.SIGHUP)
+        _wait("dockerd", lambda: _told(daemon, "{{json .DefaultRuntime}}") != name)
+    finally:
+        Change(old=read_config_file(file), text=before.text if before.exists else None).write()
+        remove_directories(made)
+
+
 def _knows(daemon: Daemon, name: str) -> bool:
     """Whether dockerd has the handler *name*; without a client, whether it lives."""
-    client = find_program("docker")
-    if not os.path.isdir(f"/proc/{daemon.pid}") or client is None:
+    if not os.path.isdir(f"/proc/{daemon.pid}") or find_program("docker") is None:
         return os.path.isdir(f"/proc/{daemon.pid}")
+    handlers = _told(daemon, "{{json .Runtimes}}")
+    return isinstance(handlers, dict) and name in handlers
+
+
+def _told(daemon: Daemon, form: str) -> Any:
+    """What dockerd tells about itself in *form*; None where it can't be asked."""
+    client = find_program("docker")
     host = daemon.option("-H", "--host")
     if host is not None and not host.startswith("unix://"):
         host = None
     try:
-        answer = output_of([client, *(["-H", host] if host else []), "info", "--format", "{{json .Runtimes}}"])
-        return name in json.loads(answer)
-    except (UnavailableError, ValueError, TypeError):
-        return False
+        return json.loads(output_of([client or "docker", *(["-H", host] if host else []), "info", "--format", form]))
+    except (UnavailableError, ValueError):
+        return None
 
 
 def _restart(unit: str) -> str:

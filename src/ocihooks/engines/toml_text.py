@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocihooks.engines.errors import EngineError
+from ocihooks.engines.nesting import MOST_LEVELS, is_too_deep
 
 Path = tuple[str, ...]
 
@@ -54,17 +55,21 @@ def parse(text: str, file: str) -> dict[str, Any]:
     What *text* means.
 
     Raises:
-        EngineError: It is no TOML.
+        EngineError: It is no TOML, or nested too deep.
     """
     hint = "mend the file, then try again"
+    pointer = None
     try:
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
+        if not is_too_deep(document):
+            return document
+        message = f"nested deeper than {MOST_LEVELS} levels"
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).partition(" (at ")
         pointer = place.rstrip(")").replace(",", "") or None
         message = f"not TOML: {reason[:1].lower()}{reason[1:]}"
     except (RecursionError, ValueError):  # tomllib leaves numbers to int(), which refuses those of thousands of digits
-        pointer, message = None, "not TOML: nested too deep, or a number that is too long"
+        message = "not TOML: nested too deep, or a number that is too long"
     raise EngineError(message, code="engine_syntax", file=file, pointer=pointer, hint=hint) from None
 
 

@@ -279,7 +279,7 @@ class PrivateRuntime:
         state: dict[str, Any] = json.loads(call.stdout)
         return state
 
-    def wait_for_status(self, container_id: str, status: str, *, timeout_s: float = 10.0) -> None:
+    def wait_for_status(self, container_id: str, status: str, *, timeout_s: float = 30.0) -> None:
         """
         Wait until a container is, say, ``stopped``.
 

@@ -13,9 +13,16 @@ from ocihooks.engines.records import EngineRecord
 from ocihooks.errors import ERROR, WARNING, Diagnostic, quoted
 from ocihooks.hooksd.directories import Rule
 from ocihooks.install.discovery import Discovered
+from ocihooks.spec.stage import STAGES
 
 _PROGRAM_KEYS = ("path", "runtime_path", "paths", "options")
 """Where the entries of handlers name their programs."""
+
+_STRICT_READERS = {"crio": "does not start", "buildah": "runs nothing"}
+"""Engines that read rules themselves and know no stages but those of the runtime-spec; what they do about others."""
+
+_BUILT_IN_DIRS = ("buildah",)
+"""Engines that don't let anybody name the directories that they read."""
 
 
 def engine_findings(found: Iterable[Discovered], records: Sequence[EngineRecord]) -> Iterator[Diagnostic]:
@@ -85,6 +92,8 @@ def reach_findings(found: Sequence[Discovered], rules: Sequence[Rule]) -> Iterat
     for one in here:
         if one.hooks_dirs and one.default not in one.ours:
             yield from _unread(one, active)
+        if one.name in _STRICT_READERS:
+            yield from _unknown_stages(one, active)
 
 
 def _reads(one: Discovered, rules: Sequence[Rule]) -> bool:
@@ -98,14 +107,32 @@ def _has_plugin() -> bool:
 
 
 def _unread(one: Discovered, rules: Sequence[Rule]) -> Iterator[Diagnostic]:
-    read = {os.path.realpath(directory) for directory in one.hooks_dirs}
     places = dict.fromkeys(os.path.dirname(rule.file) for rule in rules)
+    otherwise = "" if one.name in _BUILT_IN_DIRS else f", or name the directory in {one.file}"
     for directory in places:
-        if os.path.realpath(directory) not in read:
+        if not _reads_itself(one, directory):
             yield Diagnostic(
                 f"{one.name} does not read these rules itself, only those in {', '.join(one.hooks_dirs)}",
                 code="unread_rules",
                 severity=WARNING,
                 file=directory,
-                hint=f"ocihooks configure {one.name} --default, or name the directory in {one.file}",
+                hint=f"ocihooks configure {one.name} --default{otherwise}",
             )
+
+
+def _unknown_stages(one: Discovered, rules: Sequence[Rule]) -> Iterator[Diagnostic]:
+    for rule in rules:
+        unknown = [stage for stage in rule.stages if stage not in STAGES]
+        if unknown and _reads_itself(one, os.path.dirname(rule.file)):
+            yield Diagnostic(
+                f"{one.name} reads this rule itself, and {_STRICT_READERS[one.name]}, "
+                f"since it does not know the stage {quoted(unknown[0], 40)}",
+                code="engine_stage",
+                severity=WARNING,
+                file=rule.file,
+                hint=f"move it to a directory that {one.name} does not read, and that hooks-dirs of the settings adds",
+            )
+
+
+def _reads_itself(one: Discovered, directory: str) -> bool:
+    return os.path.realpath(directory) in map(os.path.realpath, one.hooks_dirs)

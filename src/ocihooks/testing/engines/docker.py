@@ -58,7 +58,7 @@ class Docker(Service, DockerCommands):
         """
         said = self._reloads()
         self.daemon.signal(signal.SIGHUP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while self._reloads() == said:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"dockerd does not reload:\n{self.daemon.log.read_text()[-2000:]}")

@@ -112,7 +112,7 @@ class Engine(ABC):
         """A name for a container that nobody else uses."""
         return f"ocihooks-{uuid.uuid4().hex[:16]}"
 
-    def wait_for_status(self, container: str, status: str, *, timeout_s: float = 10.0) -> None:
+    def wait_for_status(self, container: str, status: str, *, timeout_s: float = 30.0) -> None:
         """
         Wait until a container is, say, ``stopped``.
 
@@ -125,7 +125,7 @@ class Engine(ABC):
                 raise TimeoutError(f"expected container {container} to be {status}, found {found}")
             time.sleep(0.05)
 
-    def wait_for_no_leftovers(self, *, timeout_s: float = 10.0) -> None:
+    def wait_for_no_leftovers(self, *, timeout_s: float = 30.0) -> None:
         """
         Wait until nothing of the containers is left; engines clean up behind their users' backs.
 
