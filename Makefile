@@ -3,7 +3,7 @@
 # Programs that stand in for others of the same name, and come with a way to install themselves.
 TOOLKIT := container-hooks container-hooks-runtime container-hooks-ctk
 
-.PHONY: help all demo test bench lint unit format clean
+.PHONY: help all demo test torture fuzz mutation bench lint unit format clean
 
 PYTHON ?= python3
 export PYTHON
@@ -15,6 +15,9 @@ help:
 	@echo "make demo    install into .venv and run real containers with hooks, with an explanation"
 	@echo "make test    install into .venv, then lint, types, and all tests"
 	@echo "make all     fill bin/ with $(TOOLKIT)"
+	@echo "make torture all attacks and faults at full amounts, into docs/torture.md; ROWS=\"KEY...\" runs some of them"
+	@echo "make fuzz    feed our readers with bytes that fuzzers make up; SECONDS=N for each, TARGETS=\"NAME...\" tries some"
+	@echo "make mutation MODULE=NAME change a module of mutation/modules.toml and tell what no test notices"
 	@echo "make bench   what the wrapper costs, as one table"
 	@echo "make lint    the static checks alone"
 	@echo "make unit    the tests that start no container"
@@ -33,6 +36,31 @@ test:
 	@tools/setup test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+
+# The rows to run, such as ROWS="races soak"; all of them if empty.
+ROWS ?=
+
+torture:
+	@tools/setup fuzz
+	@$(BIN)/python -m torture.run $(if $(ROWS),--row $(ROWS))
+
+# Which readers to try, such as TARGETS="config rule", all of them if empty; and how long each.
+TARGETS ?=
+SECONDS ?= 60
+
+fuzz:
+	@tools/setup fuzz
+	@$(BIN)/python -m fuzz --seconds $(SECONDS) $(TARGETS)
+
+# What to change, such as MODULE=wrapper/plan or MODULE=execution, and how much of it.
+MODULE ?= replace
+EVERY ?= 1
+
+mutation:
+	@tools/setup test
+	@[ -x mutation/.venv/bin/cosmic-ray ] || { $(PYTHON) -m venv mutation/.venv && mutation/.venv/bin/python -m pip -q install -r mutation/requirements.txt; }
+	@nice -n 15 mutation/.venv/bin/python mutation/mutate.py --every $(EVERY) $(MODULE) && told=0 || told=1; \
+	$(BIN)/python mutation/page.py > docs/mutation.md; exit $$told
 
 bench:
 	@tools/setup test
