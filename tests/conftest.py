@@ -201,13 +201,14 @@ def start_as_from_a_terminal() -> None:
     """
     Ignore no signals but those that Python itself ignores, since all that we start would inherit that.
 
-    Background jobs of a shell ignore SIGINT and SIGQUIT, and what GNU make starts ignores signals 32 and 33, which the
-    C library keeps to itself, so that only the system call can set them.
+    Background jobs of a shell ignore SIGINT and SIGQUIT, what nohup starts ignores SIGHUP, and what GNU make starts
+    ignores signals 32 and 33, which the C library keeps to itself, so that only the system call can set them.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     rt_sigaction = {"x86_64": 13, "aarch64": 134}.get(platform.machine())
     if rt_sigaction is not None:
         for number in (32, 33):
@@ -215,6 +216,12 @@ def start_as_from_a_terminal() -> None:
             ctypes.CDLL(None).syscall(rt_sigaction, number, None, present, 8)
             if int.from_bytes(present.raw[:8], sys.byteorder) == signal.SIG_IGN:  # else it is the C library's own
                 ctypes.CDLL(None).syscall(rt_sigaction, number, bytes(32), None, 8)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of tests in random order the longest come first, so that at the end no process works alone."""
+    items.sort(key=lambda item: "early" not in item.keywords)
 
 
 def pytest_configure(config: pytest.Config) -> None:

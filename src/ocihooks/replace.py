@@ -230,7 +230,6 @@ def _refused(path: str, error: OSError) -> "ocihooks.errors.ReplaceError":
         errno.EPERM: "look for an immutable attribute with lsattr",
         errno.EBUSY: "something is mounted on the file; unmount it",
         errno.ENOENT: "make its directory",
-        errno.ELOOP: "a link leads back to itself; mend it",
         errno.ENOTDIR: "name a file whose path leads through directories",
         errno.ELOOP: "name the file that the links are to lead to",
         errno.EROFS: "mount the file system for writing",

@@ -90,6 +90,7 @@ def replay(recorded: Path, program: Path, *before: str) -> list[str]:
     return finished.stdout.splitlines()
 
 
+@pytest.mark.early
 @pytest.mark.skipif(os.geteuid() != 0, reason="the cases need root")
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_recorded_runs(name: str, form: str, forms: dict[str, Program]) -> None:
@@ -105,6 +106,7 @@ RUNS_THE_IMAGE = ("ldconfig-environment", "ldconfig-fails", "ldconfig-in-usr-sbi
 """Cases of the injector in which the image's own ldconfig runs as root, which ours never does."""
 
 
+@pytest.mark.early
 @pytest.mark.skipif(os.geteuid() != 0, reason="the cases need root")
 @pytest.mark.parametrize("form", ["installed", pytest.param("environment", marks=pytest.mark.slow)])
 def test_recorded_injections(form: str, forms: dict[str, Program]) -> None:

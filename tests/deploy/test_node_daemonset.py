@@ -116,6 +116,7 @@ def node(cluster: Cluster, private_directory: Path, ran_on: Callable[[str, str],
     return FakeNode(root=root, cluster=cluster, volumes=volumes | {"node": root, "run": run})
 
 
+@pytest.mark.early
 @pytest.mark.runtime
 def test_installed_updated_and_removed(node: FakeNode) -> None:
     """The wrapper works on the node, doing it again changes nothing, and its removal leaves every byte as it was."""

@@ -252,7 +252,7 @@ class CRI(Engine):
     def _output(self, name: str) -> dict[str, str]:
         """What the container printed; the log has a time, the stream and a tag in front of each line."""
         output = {"stdout": "", "stderr": ""}
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         file = self._logs / f"{name}.log"
         while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -47,7 +47,7 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
     "kill": _ONE_COMMAND,
     "restart": _ONE_COMMAND | _DIRECT | {CRI: "a kubelet makes a new container"},
     "default runtime": _DIRECT | {CTR: "ctr has its own default"},
-    "50 containers at once": {BUILDAH: "it runs one command after the other"},
+    "many containers at once": {BUILDAH: "it runs one command after the other"},
     "configured by ocihooks, and undone": {
         CTR: "ctr reads no configuration",
         BY_PATH: "a path in a command needs no configuration",

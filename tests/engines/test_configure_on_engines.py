@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from tests.cli.place import PROGRAM
 from ocihooks.testing.engines.containerd import Ctr
 from ocihooks.testing.engines.docker import Docker
 from ocihooks.testing.engines.engine import IMAGE
-from ocihooks.testing.engines.host import Finished, PrivateHost
+from ocihooks.testing.engines.host import Daemon, Finished, PrivateHost
 
 ENGINES = {
     "docker": "docker_engine",
@@ -34,6 +37,10 @@ class Host:
     def ocihooks(self, command: str, *words: str) -> Finished:
         """Run our program there."""
         return self.host.run(str(PROGRAM), command, self.name, "--prefix", str(self.prefix), *words)
+
+    def start(self, command: str, *words: str) -> Daemon:
+        """Begin to run our program there."""
+        return self.host.start(str(PROGRAM), command, self.name, "--prefix", str(self.prefix), *words)
 
     def files(self) -> dict[str, bytes]:
         """The engine's configuration."""
@@ -67,6 +74,7 @@ def restart(host: Host) -> None:
         engine.containerd.start()
 
 
+@pytest.mark.early
 def test_there_and_back(configured: Host) -> None:
     """Configured, proved, the engine started anew and proved again; undone, the files are as before, byte for byte."""
     before = configured.files()
@@ -84,6 +92,87 @@ def test_there_and_back(configured: Host) -> None:
     restart(configured)
     refused = configured.ocihooks("verify")
     assert (refused.status, 'there is no handler "ocihooks"' in refused.stderr) == (1, True)
+
+
+def start_again_after_a_crash(host: Host) -> None:
+    """Kill the daemon, if there is one, and start it again with the files that are there."""
+    if host.name in ("docker", "containerd"):
+        host.engine.crash()
+
+
+def runs(host: Host) -> bool:
+    """Whether the engine runs a container without our handler."""
+    engine = host.engine
+    if isinstance(engine, Ctr):
+        engine.use("/usr/sbin/runc")
+        return engine.run("true").status == 0
+    return bool(engine.call("run", "--rm", "--network=none", "--runtime=runc", IMAGE, "true").status == 0)
+
+
+MOMENTS_S = (0.1, 0.25, 0.4)
+"""After how long commands are killed; the shortest before they begin, the longest when they are done."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("configured", ["docker", "containerd", "podman"], indirect=True)
+def test_every_state(configured: Host, record_property: Callable[[str, object], None]) -> None:
+    """The engine starts and runs containers whatever state it is killed in, and in the end its files are as before."""
+    before, states = configured.files(), 0
+
+    def check(*, proved: bool | None = None) -> None:
+        nonlocal states
+        states += 1
+        start_again_after_a_crash(configured)
+        assert runs(configured), states
+        if proved is not None:
+            assert (configured.ocihooks("verify").status == 0) is proved, states
+
+    base = ("--base", "runc")
+    try:
+        check(proved=False)
+        ok(configured.ocihooks("configure", *base))
+        check(proved=True)
+        (script,) = configured.prefix.rglob("bin/ocihooks-runtime")
+        script.rename(f"{script}.gone")
+        check(proved=False)
+        Path(f"{script}.gone").rename(script)
+        check(proved=True)
+        ok(configured.ocihooks("unconfigure", "--force"))
+        check(proved=False)
+        for command, words in (("configure", base), ("unconfigure", ("--force",))):
+            for moment_s in MOMENTS_S:
+                killed = configured.start(command, *words)
+                time.sleep(moment_s)
+                killed.end(signal.SIGKILL)
+                check()
+            ok(configured.ocihooks(command, *words))
+            check(proved=command == "configure")
+    finally:
+        configured.ocihooks("unconfigure", "--force")
+    assert configured.files() == before
+    check(proved=False)
+    record_property("amount", f"{states} states of {configured.name}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("configured", ["docker"], indirect=True)
+def test_rolled_back(configured: Host) -> None:
+    """When the running engine does not take the change, its file is as before, and so is what it does."""
+    engine: Docker = configured.engine
+    file = configured.host.etc / "docker/daemon.json"
+    good = file.read_text()
+    broken = good.replace("{", '{"no-such-option": true,', 1)
+    file.write_text(broken)
+    try:
+        refused = configured.ocihooks("configure", "--base", "runc", "--reload")
+        assert refused.status != 0, refused
+        assert file.read_text() == broken
+        assert "ocihooks" not in engine.call("info", "--format", "{{json .Runtimes}}").stdout
+        assert runs(configured)
+    finally:
+        file.write_text(good)
+    start_again_after_a_crash(configured)
+    assert runs(configured)
 
 
 @pytest.mark.parametrize("configured", ["docker"], indirect=True)

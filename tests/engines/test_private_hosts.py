@@ -75,7 +75,7 @@ def test_ends_with_its_maker(private_directory: Path) -> None:
         assert maker.stdout is not None
         pid = int(maker.stdout.readline())
         maker.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not os.path.exists(f"/proc/{pid}")

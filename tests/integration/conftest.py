@@ -2,10 +2,10 @@
 Real runtimes for tests, each with state of its own and gone when the test ends, and the wrapper in its two forms.
 
 The form is what engines call: the launcher, which starts Python where it has to, or the script alone. Every test of the
-wrapper runs in both; on a fake runtime with the whole product. On real runtimes a test runs once on each, with one form
-here and the other there, which form comes to which runtime alternating from test to test: what the launcher does with a
-call does not depend on the runtime behind it, so pairs are enough. The other half of the product is marked slow. Where
-the package has no launcher, the script runs on both.
+wrapper runs in both. On real runtimes a test runs once on each, with one form here and the other there, which form
+comes to which runtime alternating from test to test: what the launcher does with a call does not depend on the runtime
+behind it, so pairs are enough. A test of several cases on a fake runtime runs each case in one form, alternating from
+case to case. The other half of the product is marked slow. Where the package has no launcher, the script runs anyway.
 ``every_combination`` marks the tests for which that is not so: where the runtime's own work shows what it inherited.
 """
 
@@ -42,21 +42,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow the combinations of form and runtime that need not run each time."""
+    """Mark as slow the combinations of form and runtime, and of form and case, that need not run each time."""
+    cases: dict[str, dict[str, int]] = {}
     for item in items:
-        if isinstance(item, pytest.Function) and "every_combination" not in item.keywords and not is_paired(item):
+        if not isinstance(item, pytest.Function) or "every_combination" in item.keywords:
+            continue
+        if not is_paired(item, cases.setdefault(item.nodeid.partition("[")[0], {})):
             item.add_marker(pytest.mark.slow)
 
 
-def is_paired(item: pytest.Function) -> bool:
-    """Whether this combination of form and runtime is one of the two that the test runs in."""
+def is_paired(item: pytest.Function, cases: dict[str, int]) -> bool:
+    """Whether this combination of form and runtime or case is one that runs each time; *cases* counts the cases."""
     given = item.callspec.params if hasattr(item, "callspec") else {}
-    if not {"form", "installed_runtime"} <= given.keys():
+    if given.get("form") not in FORMS or given.keys() == {"form"}:
         return True
     if not is_built():
         return bool(given["form"] == SCRIPT)
+    if "installed_runtime" in given:
+        number = RUNTIMES.index(given["installed_runtime"])
+    else:
+        number = cases.setdefault(item.callspec.id.replace(str(given["form"]), "", 1), len(cases))
     turn = zlib.crc32(f"{item.path.name} {item.originalname}".encode())
-    return (FORMS.index(given["form"]) + RUNTIMES.index(given["installed_runtime"]) + turn) % 2 == 0
+    return (FORMS.index(given["form"]) + number + turn) % 2 == 0
 
 
 @pytest.fixture(params=FORMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +26,14 @@ class Programs:
 
     Attributes:
         settings: The settings file of container-hooks-runtime.
+        cache: Where it keeps what it has read.
     """
 
     add_hooks: str
     toolkit: str
     marker: str
     settings: Path
+    cache: Path
 
 
 def install_programs(directory: Path) -> Programs:
@@ -47,6 +50,7 @@ def install_programs(directory: Path) -> Programs:
         toolkit=script(TOOLKIT, settings=str(settings), cache_dir=str(directory / "cache")),
         marker=script(MARKER),
         settings=settings,
+        cache=directory / "cache",
     )
 
 
@@ -110,8 +114,13 @@ class Place:
 
 
 def make_place(directory: Path, programs: Programs) -> Place:
-    """A place in an empty *directory*, with one createRuntime hook in the file, in the nested form, and settings."""
+    """
+    A place in an empty *directory*, with one createRuntime hook in the file, in the nested form, and settings.
+
+    Of settings of other places nothing is kept: their runtime would be called where those of this one are broken.
+    """
     programs.settings.unlink(missing_ok=True)
+    shutil.rmtree(programs.cache, ignore_errors=True)
     place = Place(
         directory=directory,
         programs=programs,

@@ -37,10 +37,17 @@ ERRORS = {
 }
 """errno, and the words in which a message tells it."""
 
+Record = Callable[[str, object], None]
+
 WRITING = (
     *("write", "pwrite64", "mkdir", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "ftruncate"),
     *("fchmod", "chmod", "fchown", "fsync", "flock", "setxattr"),
 )
+
+READING = ("openat", "read", "newfstatat", "fstat", "getdents64", "readlink", "access")
+
+NO_PROGRAM = "is no program that can be executed"
+"""What is said of a wrapper that can't be looked at, whatever the cause."""
 
 PROGRAM = "from ocihooks.cli import main; main()"
 
@@ -84,7 +91,7 @@ class Scene:
         if self.command == "configure":
             words += ["--path", str(self.target.program), *(["--default"] if self.target.default else [])]
         python = [sys.executable, "-I", "-B", "-c", PROGRAM]
-        return subprocess.run([*under, *python, *words], capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run([*under, *python, *words], capture_output=True, text=True, check=False, timeout=120)
 
     def finish(self) -> None:
         """Do what the command is for."""
@@ -101,11 +108,11 @@ class Scene:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """
-    A system call of one run that writes, or makes a file.
+    A system call of one run.
 
     Attributes:
         number: Which one it is among those of its name, and, where there is a path, among those that name it.
-        path: What it opens, or the directory; how many other files are opened hangs on what runs on this machine.
+        path: What it looks at, or the directory; at how many others we look hangs on what runs on this machine.
         text: All of it.
     """
 
@@ -152,6 +159,17 @@ def scene(
 
 def writing_calls(scene: Scene) -> list[Call]:
     """The calls of one run that write or make files of the place."""
+    return [call for call in calls_of(scene) if call.name in WRITING or "O_CREAT" in call.text]
+
+
+def reading_calls(scene: Scene) -> list[Call]:
+    """Of the calls of one run that look at files of the place, the first of each name and path."""
+    found = [call for call in calls_of(scene) if call.name in READING and "O_CREAT" not in call.text]
+    return list({(call.name, call.path): call for call in reversed(found)}.values())
+
+
+def calls_of(scene: Scene) -> list[Call]:
+    """The calls of one run that have to do with files of the place."""
     trace = scene.place.root / "trace"
     scene.reset()
     assert scene.run(*tracing("trace=file,desc", "-o", str(trace))).returncode == 0
@@ -162,23 +180,24 @@ def writing_calls(scene: Scene) -> list[Call]:
 def _calls(trace: str, directory: str) -> Iterator[Call]:
     numbers: Counter[tuple[str, str]] = Counter()
     for name, text in re.findall(r"^(\w+)\((.*)", trace, re.MULTILINE):
-        paths = _opened(text) if name == "openat" else ("",)
+        paths = _named(text) if name in READING else ("",)
         numbers.update((name, path) for path in paths)
-        if directory in text and (name in WRITING or "O_CREAT" in text):
+        if directory in text:
             yield Call(name=name, number=numbers[name, paths[0]], path=paths[0], text=text)
 
 
-def _opened(text: str) -> tuple[str, ...]:
-    """The paths in a call of openat: the directory, unless it is the working directory, and the name."""
-    match = re.match(r'(?:\d+<(.*?)>|AT_FDCWD\S*), "(.*?)"', text)
-    assert match is not None, text
-    return tuple(path for path in match.groups() if path)
+def _named(text: str) -> tuple[str, ...]:
+    """The paths in a call: the directory, unless it is the working directory, and the name; or the file's."""
+    match = re.match(r'(?:\d+<(.*?)>|AT_FDCWD\S*), "(.*?)"', text) or re.match(r'\d+<(.*?)>|"(.*?)"', text)
+    return tuple(path for path in match.groups() if path) if match else ("",)
 
 
-def test_killed_while_writing(scene: Scene) -> None:
+def test_killed_while_writing(scene: Scene, record_property: Record) -> None:
     """Killed at any call that writes: each file is the old or the new one, and the next run repairs and cleans up."""
     seen = set()
-    for call in writing_calls(scene):
+    calls = writing_calls(scene)
+    record_property("amount", f"{len(calls)} kills")
+    for call in calls:
         scene.reset()
         killed = scene.run(*call.met_by("signal=KILL"))
         assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (call, killed)
@@ -194,30 +213,43 @@ def test_killed_while_writing(scene: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_refused_while_writing(scene: Scene) -> None:
+def test_refused_while_writing(scene: Scene, record_property: Record) -> None:
     """Refused at any call that writes: old files, nothing beside them, and a message that names file and cause."""
-    errors = list(ERRORS)
-    refused = 0
-    for index, call in enumerate(writing_calls(scene)):
-        scene.reset()
-        error = errors[index % len(errors)]
-        done = scene.run(*call.met_by(f"error={error}"))
-        about = (error, call, done.stderr)
-        assert "Traceback" not in done.stderr, about
-        assert "internal error" not in done.stderr, about
-        assert scene.litter() == [], about
-        if done.returncode == 0:  # what can be done without, such as giving a lock a name
-            assert scene.place.files() == scene.after, about
-            continue
-        refused += 1
-        assert done.stderr.startswith(f"ocihooks: {scene.place.root}"), about
-        assert ERRORS[error] in done.stderr, about
-        if "may be the old one again after a power loss" not in done.stderr:
-            unwanted = {file for file, content in scene.place.files().items() if content != scene.before.get(file)}
-            assert unwanted == set() or scene.place.files() == scene.after, about
-        scene.finish()
+    calls = writing_calls(scene)
+    outcomes = Counter(refused_at(scene, call, list(ERRORS)[index % len(ERRORS)]) for index, call in enumerate(calls))
+    assert outcomes["refused"] > 5
+    record_property("amount", f"{len(calls)} refused calls")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", ["configure-docker", "unconfigure-docker"], indirect=True)
+def test_refused_while_reading(scene: Scene, record_property: Record) -> None:
+    """The same at any call that looks at something."""
+    calls = reading_calls(scene)
+    outcomes = Counter(refused_at(scene, call, list(ERRORS)[index % len(ERRORS)]) for index, call in enumerate(calls))
+    assert outcomes["refused"] > 5
+    record_property("amount", f"{len(calls)} refused calls")
+
+
+def refused_at(scene: Scene, call: Call, error: str) -> str:
+    """How the command ends whose *call* is refused, which has to be one of the good ways."""
+    scene.reset()
+    done = scene.run(*call.met_by(f"error={error}"))
+    about = (error, call, done.stderr)
+    assert "Traceback" not in done.stderr, about
+    assert "internal error" not in done.stderr, about
+    assert scene.litter() == [], about
+    if done.returncode == 0:  # what can be done without, such as giving a lock a name
         assert scene.place.files() == scene.after, about
-    assert refused > 5
+        return "done"
+    assert done.stderr.startswith(f"ocihooks: {scene.place.root}"), about
+    assert ERRORS[error] in done.stderr or NO_PROGRAM in done.stderr, about
+    if "may be the old one again after a power loss" not in done.stderr:
+        unwanted = {file for file, content in scene.place.files().items() if content != scene.before.get(file)}
+        assert unwanted == set() or scene.place.files() == scene.after, about
+    scene.finish()
+    assert scene.place.files() == scene.after, about
+    return "refused"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ocihooks.testing.runtimes import PrivateRuntime
 
 pytestmark = pytest.mark.runtime
 
-GROUPS = 10
+GROUPS = 15
 SCENARIOS_PER_GROUP = 10
 SEED = 20240229
 
@@ -255,14 +255,17 @@ def marks_by_stage(lines: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "group", [pytest.param(group, marks=[pytest.mark.slow] if group % 3 else []) for group in range(GROUPS)]
+    "group", [pytest.param(group, marks=[pytest.mark.slow] if group % 4 else []) for group in range(GROUPS)]
 )
-def test_generated(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, group: int) -> None:
+def test_generated(
+    runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, group: int, record_property: Callable[[str, object], None]
+) -> None:
     """Of ten made-up scenarios each runs on the runtime, and its hooks are exactly those that have to run, in order."""
     dice = random.Random(SEED + group)
     for number in range(SCENARIOS_PER_GROUP):
         scenario = make_scenario(dice, notes)
         run_scenario(runtime, wrapper, notes, scenario, f"group {group}, scenario {number}: {scenario}")
+    record_property("amount", f"{SCENARIOS_PER_GROUP} scenarios on {runtime.name}")
 
 
 def run_scenario(runtime: PrivateRuntime, wrapper: Wrapper, notes: Notes, scenario: Scenario, about: str) -> None:

@@ -44,7 +44,7 @@ def plugin(rules: Rules) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def mib(process: subprocess.Popen[bytes]) -> float:
@@ -64,7 +64,7 @@ def ask(link: EngineLink, count: int) -> None:
     for _ in range(count // IN_FLIGHT):
         streams = [link.begin("CreateContainer", payload) for payload in payloads]
         for number, stream in enumerate(streams):
-            assert bool(given_hooks(link.result(stream, 20))) is bool(number % 2)
+            assert bool(given_hooks(link.result(stream, 60))) is bool(number % 2)
         link.transcript.clear()
 
 

@@ -10,11 +10,13 @@ so one way runs in that form, one in the other; the rest of the product, and eve
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +42,8 @@ ERRORS = {
 INTERRUPTED = "EINTR"
 """After this error a call is made again where the kernel could give it; no message is promised."""
 
+
+Record = Callable[[str, object], None]
 
 WRITING = ("write", "mkdir", "rename", "renameat", "renameat2", "unlink", "unlinkat", "fchmod", "fchown", "setxattr")
 
@@ -133,6 +137,8 @@ WAYS = [
     pytest.param("warm-script", marks=pytest.mark.slow),
     pytest.param("cold-launcher", marks=pytest.mark.slow),
 ]
+KILLS = 70
+"""How often a create is killed at random on each of three ways."""
 
 
 def only(*ways: object) -> pytest.MarkDecorator:
@@ -217,10 +223,12 @@ def points_in(trace: str, scene: Scene) -> Iterator[Point]:
 
 
 @only("warm-launcher", "cold-script", pytest.param("warm-script", marks=pytest.mark.slow))
-def test_killed_anywhere(scene: Scene) -> None:
+def test_killed_anywhere(scene: Scene, record_property: Record) -> None:
     """Killed at any system call: config.json is the old or the new one, and the next start repairs and cleans up."""
     seen = set()
-    for point in scene.writing() if scene.cold else scene.points:
+    points = scene.writing() if scene.cold else scene.points
+    record_property("amount", f"{len(points)} kills")
+    for point in points:
         scene.reset()
         killed = scene.create(f"inject={point.name}:signal=KILL:when={point.number}")
         content = scene.content()
@@ -235,10 +243,36 @@ def test_killed_anywhere(scene: Scene) -> None:
     assert scene.cold or (True, True) in seen
 
 
+@pytest.mark.slow
+@only("warm-launcher", "warm-script", "cold-script")
+def test_killed_at_random(scene: Scene, record_property: Record) -> None:
+    """Killed at any time, also within a call: the same."""
+    dice, began = random.Random(1), time.monotonic()
+    scene.create()
+    longest = time.monotonic() - began
+    outcomes = Counter[bool]()
+    words = [str(scene.wrapper.script), "create", "--bundle", str(scene.bundle.directory), "c1"]
+    for number in range(KILLS):
+        scene.reset()
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
+            time.sleep(dice.uniform(0, longest))
+            process.kill()
+        content = scene.content()
+        assert content in (scene.old, scene.new), number
+        outcomes[content == scene.new] += 1
+    assert scene.create().stdout == "started\n"
+    assert scene.content() == scene.new
+    assert litter(scene.bundle) == []
+    assert scene.litter_in_the_cache() == []
+    assert outcomes[False] > 0
+    record_property("amount", f"{KILLS} kills")
+
+
 @only("skipped-launcher")
-def test_killed_while_skipping(scene: Scene) -> None:
+def test_killed_while_skipping(scene: Scene, record_property: Record) -> None:
     """The launcher killed at any system call has changed nothing, and is in no next one's way."""
     assert len(scene.points) > 15
+    record_property("amount", f"{len(scene.points)} kills")
     for point in scene.points:
         killed = scene.create(f"inject={point.name}:signal=KILL:when={point.number}")
         assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), point
@@ -247,8 +281,9 @@ def test_killed_while_skipping(scene: Scene) -> None:
 
 
 @only("skipped-launcher")
-def test_refused_while_skipping(scene: Scene) -> None:
+def test_refused_while_skipping(scene: Scene, record_property: Record) -> None:
     """Whatever the launcher is refused, the wrapper in Python comes to the same end: nothing to add, a start."""
+    record_property("amount", f"{len(scene.points)} refused calls")
     errors = [*ERRORS, INTERRUPTED]
     for index, point in enumerate(scene.points):
         call = scene.create(f"inject={point.name}:error={errors[index % len(errors)]}:when={point.number}")
@@ -256,20 +291,23 @@ def test_refused_while_skipping(scene: Scene) -> None:
         assert (scene.content(), litter(scene.bundle)) == (scene.old, []), point
 
 
-@only("warm-launcher", "cold-script")
-def test_refused_anywhere(scene: Scene) -> None:
+@only("warm-launcher", "cold-script", pytest.param("cold-launcher", marks=pytest.mark.slow))
+def test_refused_anywhere(scene: Scene, record_property: Record) -> None:
     """Refused at any system call: the new config.json and a start, or the old one, nothing beside it, and a message."""
     errors = [*ERRORS, INTERRUPTED]
     points = [point for point in scene.points if not scene.cold or point.name in ("openat", "getdents64", *WRITING)]
     outcomes = [refused_at(scene, point, errors[index % len(errors)]) for index, point in enumerate(points)]
     assert {"started", "refused"} <= set(outcomes)
     assert len(outcomes) > 20
+    record_property("amount", f"{len(outcomes)} refused calls")
 
 
 @pytest.mark.slow
+@only("warm-launcher", "warm-script", "cold-script", "skipped-launcher")
 @pytest.mark.parametrize("error", [*ERRORS, INTERRUPTED])
-def test_refused_anywhere_by_every_error(scene: Scene, error: str) -> None:
-    """The same for every error at every call, in both forms."""
+def test_refused_anywhere_by_every_error(scene: Scene, error: str, record_property: Record) -> None:
+    """The same for every error at every call."""
+    record_property("amount", f"{len(scene.points)} refused calls")
     outcomes = {refused_at(scene, point, error) for point in scene.points}
     assert "started" in outcomes
 
@@ -283,9 +321,10 @@ def refused_at(scene: Scene, point: Point, error: str) -> str:
 
 @only("warm-launcher", pytest.param("warm-script", marks=pytest.mark.slow))
 @pytest.mark.parametrize("error", ERRORS)
-def test_refused_while_writing(scene: Scene, error: str) -> None:
+def test_refused_while_writing(scene: Scene, error: str, record_property: Record) -> None:
     """Whatever the system says while config.json is written, the message has the file and the words for it."""
     written = [point for point in scene.writing() if str(scene.bundle.directory) in point.text]
+    record_property("amount", f"{len(written)} refused calls")
     assert [point.name for point in written if "O_CREAT" in point.text] == ["openat"]
     assert {"write", "fchmod"} <= {point.name for point in written}
     assert {point.name for point in written} & {"rename", "renameat", "renameat2"}

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,8 @@ from ocihooks.testing.runtimes import Call, PrivateRuntime
 from ocihooks.wrapper.arguments import CHANGING, OTHER
 
 builds = launcher_programs.builds
+
+Record = Callable[[str, object], None]
 
 LINES: tuple[tuple[str, ...], ...] = (
     *((operation, "--bundle", "BUNDLE", "c1") for operation in CHANGING),
@@ -78,7 +80,13 @@ def called(builds: Builds, kind: str, program: Sequence[str | Path], recorded: P
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flavour", ["runc", "crun"])
 def test_what_the_runtime_inherits(
-    installations: Installations, builds: Builds, private_directory: Path, rootfs: Path, kind: str, flavour: str
+    installations: Installations,
+    builds: Builds,
+    private_directory: Path,
+    rootfs: Path,
+    kind: str,
+    flavour: str,
+    record_property: Record,
 ) -> None:
     """For every operation words, environment bytes, directory, descriptors, signals, limits and the like are equal."""
     runtime = recorder(installations.directory / f"recording-{flavour}", builds, flavour)
@@ -91,9 +99,10 @@ def test_what_the_runtime_inherits(
         assert wrapped == without_cpythons(direct, wrapper), line
         assert len(direct) > 20
     assert "hooks" in bundle.config()
+    record_property("amount", f"{len(LINES)} calls, direct and wrapped")
 
 
-def test_a_careless_wrapper_would_be_noticed(builds: Builds, private_directory: Path) -> None:
+def test_a_careless_wrapper_would_be_noticed(builds: Builds, private_directory: Path, record_property: Record) -> None:
     """Control: an exec by CPython that restores nothing shows."""
     runtime = recorder(private_directory / "recording", builds, "runc")
     careless: list[str | Path] = [
@@ -107,6 +116,7 @@ def test_a_careless_wrapper_would_be_noticed(builds: Builds, private_directory: 
         direct, changed = (called(builds, kind, each, runtime, ["state"]) for each in ([runtime], careless))
         unnoticed += [kind] * (changed == direct)
     assert unnoticed == ["usable"], "there the signals that CPython ignores are ignored anyway"
+    record_property("control", f"{len(KINDS) - 1} kinds of surroundings in which a careless exec shows")
 
 
 LIFE: tuple[tuple[str, ...], ...] = (
@@ -174,7 +184,9 @@ def lives(
 
 @pytest.mark.runtime
 @pytest.mark.every_combination
-def test_the_life_of_a_container(runtime: PrivateRuntime, installations: Installations, builds: Builds) -> None:
+def test_the_life_of_a_container(
+    runtime: PrivateRuntime, installations: Installations, builds: Builds, record_property: Record
+) -> None:
     """On runc and crun each call of a life inherits, prints and returns through the wrapper what it does without."""
     recorded = recorder(installations.directory / f"becoming-{runtime.name}", builds, runtime.name, runtime.path)
     wrapper = installations.wrapper(recorded)
@@ -193,3 +205,4 @@ def test_the_life_of_a_container(runtime: PrivateRuntime, installations: Install
     }
     assert differ == {}
     assert {status for _, (status, _, _) in direct} >= {0, 1, 3, 5}
+    record_property("amount", f"{len(lines)} calls of {runtime.name}, direct and wrapped")

@@ -562,14 +562,14 @@ def test_interrupt(simulated: Simulated) -> None:
     before = content_of(simulated.bundle)
     words = ["create", "--bundle", str(simulated.bundle.directory), "c1"]
     with subprocess.Popen([simulated.wrapper.script, *words], stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not pid_file.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         filter_pid = int(pid_file.read_text())
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=20)
     assert (process.returncode, stderr) == (-signal.SIGINT, "")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while lives_on(filter_pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not lives_on(filter_pid)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pytest
 from tests.integration.wrappers import Notes, Simulated, Wrapper, assert_refused, give_away, rules_of
 
 from ocihooks.testing.runtimes import PrivateRuntime
+
+Record = Callable[[str, object], None]
 
 CAT = {"path": "/bin/cat"}
 
@@ -94,7 +98,7 @@ TRAPS: list[Callable[[Path], None]] = [directory, fifo, link, second_name, of_so
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
-def test_log_that_is_no_log(simulated: Simulated, trap: Callable[[Path], None]) -> None:
+def test_log_that_is_no_log(simulated: Simulated, trap: Callable[[Path], None], record_property: Record) -> None:
     """Whatever is in the log's place, the container starts with its hooks, and nothing is written there."""
     log = simulated.directory / "log"
     trap(log)
@@ -106,6 +110,7 @@ def test_log_that_is_no_log(simulated: Simulated, trap: Callable[[Path], None]) 
     target = log.with_name("target")
     assert not target.exists() or target.read_text() == ""
     assert not log.is_file() or log.read_text() == ""
+    record_property("amount", "1 logs that are none")
 
 
 def test_text_of_containers(simulated: Simulated) -> None:
@@ -119,3 +124,92 @@ def test_text_of_containers(simulated: Simulated) -> None:
     (entry,) = entries(log)
     assert entry["rules"] == ['x\n{"level":"info"}\n.json createRuntime']
     assert entry["container"].startswith("c" * 1024 + "…")
+
+
+TEXTS: dict[str, bytes] = {
+    "control-characters": b'\\n{\\"level\\":\\"info\\"}\\u001b[2J\\r\\u0085\\u2028',
+    "large": b"x" * (1 << 20),
+    "not-utf-8": b"\xff\xfe\xc3\x28",
+    "raw-line-feed": b'\n{"level":"info","container":"forged"}\n',
+}
+"""What may stand in a container's configuration where something else should."""
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_text_of_configurations(simulated: Simulated, text: bytes, record_property: Record) -> None:
+    """Whatever a refused configuration holds, our log and the runtime's have one line about it, and not a long one."""
+    log, runtimes = simulated.directory / "log", simulated.directory / "log.json"
+    simulated.wrapper.write_settings(log=str(log))
+    simulated.wrapper.write_rule("a.json", hook=CAT)
+    simulated.bundle.write_config(
+        simulated.bundle.config_path.read_bytes().replace(b"{", b'{"hooks":"' + text + b'",', 1)
+    )
+    assert_refused(simulated.create("--log", str(runtimes), "--log-format", "json"))
+    for lines in (entries(log), entries(runtimes)):
+        (line,) = lines
+        assert line["level"] == "error"
+        assert "config.json" in line["msg"]
+        assert len(line["msg"]) < 4000
+    assert "forged" not in {line.get("container") for line in entries(log)}
+    record_property("amount", "1 hostile texts")
+
+
+def test_full_file_system(simulated: Simulated, record_property: Record) -> None:
+    """Where only a part of a line fits, the container starts, and the next line is one again when there is room."""
+    place, copy = simulated.directory / "small", simulated.directory / "copy"
+    place.mkdir()
+    simulated.wrapper.write_settings(log=str(place / "log"))
+    simulated.wrapper.write_rule("a.json", hook=CAT)
+    words = [str(simulated.wrapper.script), "create", "--bundle", str(simulated.bundle.directory)]
+    script = f"""
+        mount -t tmpfs -o size=8k none {place} || exit 77
+        printf '%4000s\\n' '{{}}' >{place}/log
+        chmod 600 {place}/log
+        printf x >{place}/ballast
+        "$@" first || exit 1
+        rm {place}/ballast
+        "$@" second || exit 1
+        cp {place}/log {copy}
+    """
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", *words], capture_output=True, check=False)
+    if done.returncode == 77:
+        pytest.skip(f"can't mount: {done.stderr!r}")
+    assert (done.returncode, done.stderr) == (0, b"")
+    _, piece, line = copy.read_text().splitlines()
+    assert piece[:1] == "{"
+    assert piece[-1] != "}"
+    assert json.loads(line)["container"] == "second"
+    record_property("amount", "1 logs that are full")
+
+
+NAIVE = """
+import sys
+with open(sys.argv[1], "a") as log:
+    log.write(f'{"{"}"msg":"{sys.argv[2]}"{"}"}\\n')
+"""
+"""What somebody writes who thinks of no harm."""
+
+
+def test_the_naive_log(tmp_path: Path, record_property: Record) -> None:
+    """Control: a log that is opened and written as usual gets forged lines, writes through links, waits and fails."""
+
+    def write(log: Path, text: str = "x") -> str:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", NAIVE, str(log), text], capture_output=True, check=False, timeout=3
+            )
+        except subprocess.TimeoutExpired:
+            return "waits"
+        return "fails" if done.returncode else "writes"
+
+    faults = {trap.__name__: "" for trap in (fifo, link, second_name, full)}
+    for trap in (fifo, link, second_name, full):
+        place = tmp_path / trap.__name__
+        place.mkdir()
+        trap(place / "log")
+        faults[trap.__name__] = write(place / "log")
+    assert faults == {"fifo": "waits", "link": "writes", "second_name": "writes", "full": "fails"}
+    assert [(tmp_path / name / "target").read_text() for name in ("link", "second_name")] == ['{"msg":"x"}\n'] * 2
+    write(tmp_path / "log", 'x"}\n{"msg":"forged')
+    assert [entry["msg"] for entry in entries(tmp_path / "log")] == ["x", "forged"]
+    record_property("control", f"{len(faults) + 1} ways to harm a log that is written as usual")

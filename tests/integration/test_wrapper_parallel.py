@@ -2,7 +2,8 @@
 Many containers at once, while rules are edited: none fails, and each rule is seen old or new, never in part.
 
 On runc with the launcher and on crun with the script a smaller number each time; the full five hundred, with a
-thousand edits, in every form are marked slow.
+thousand edits, are marked slow. One of them measures how long the same takes the runtime alone: rules that are written
+all the time are never kept compiled, so twice the time is promised for rules that rest.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from tests.integration.wrappers import Installations, Wrapper, entries_of, litte
 from ocihooks.testing.bundles import MadeBundle, make_bundle
 from ocihooks.testing.runtimes import PrivateRuntime
 
+Record = Callable[[str, object], None]
+
 STAGES = ("createRuntime", "createContainer", "poststop")
 
 # All at once; for each its exit statuses, and what was said.
@@ -33,9 +36,9 @@ exec >{directory}/out.$1 2>&1
 """
 
 
-def life_of(runtime: PrivateRuntime, wrapper: Wrapper) -> str:
+def life_of(runtime: PrivateRuntime, program: str | Path) -> str:
     """The script of a life; ids are of this test alone, since cgroups are called after them."""
-    return _LIFE.format(directory=runtime.directory, wrapper=wrapper.script, root=runtime.root, name=runtime.new_id())
+    return _LIFE.format(directory=runtime.directory, wrapper=program, root=runtime.root, name=runtime.new_id())
 
 
 def hook(generation: int) -> dict[str, Any]:
@@ -83,21 +86,34 @@ def said(runtime: PrivateRuntime, number: int) -> str:
     return "".join(line for line in lines if "(will retry)" not in line)
 
 
+def live_at_once(runtime: PrivateRuntime, program: str | Path, count: int) -> float:
+    """Have *count* containers live at once, and return how many seconds that took; each has to say what it should."""
+    script = f"seq 0 {count - 1} | xargs -P {count} -I N sh -c '{life_of(runtime, program)}' sh N"
+    began = time.monotonic()
+    call = runtime.execute(["/bin/sh", "-c", script], timeout_s=600)
+    took_s = time.monotonic() - began
+    assert call.status == 0, call
+    assert {said(runtime, number) for number in range(count)} == {"create 0\ndelete 0\n"}
+    return took_s
+
+
 CROWDS = [
-    pytest.param("runc", "launcher", 60, id="60-runc-launcher"),
-    pytest.param("crun", "script", 40, id="40-crun-script"),
-    *(
-        pytest.param(runtime, form, 500, id=f"500-{runtime}-{form}", marks=pytest.mark.slow)
-        for runtime in ("runc", "crun")
-        for form in ("launcher", "script")
-    ),
+    pytest.param("runc", "launcher", 60, False, id="60-runc-launcher"),
+    pytest.param("crun", "script", 40, False, id="40-crun-script"),
+    pytest.param("runc", "launcher", 500, True, id="500-runc-launcher", marks=pytest.mark.slow),
+    pytest.param("runc", "script", 500, False, id="500-runc-script", marks=pytest.mark.slow),
+    pytest.param("crun", "launcher", 500, False, id="500-crun-launcher", marks=pytest.mark.slow),
 ]
 
 
 @pytest.mark.runtime
 @pytest.mark.every_combination
-@pytest.mark.parametrize(("installed_runtime", "form", "count"), CROWDS, indirect=["installed_runtime", "form"])
-def test_many_at_once(runtime: PrivateRuntime, wrapper: Wrapper, count: int) -> None:
+@pytest.mark.parametrize(
+    ("installed_runtime", "form", "count", "measured"), CROWDS, indirect=["installed_runtime", "form"]
+)
+def test_many_at_once(
+    runtime: PrivateRuntime, wrapper: Wrapper, count: int, measured: bool, record_property: Record
+) -> None:
     """Many containers at once while rules change, come and go: all start, each with whole rules, old or new."""
     for name in ("changes.json", "stays.json"):
         wrapper.write_rule(name, hook=hook(0), stages=STAGES)
@@ -114,13 +130,21 @@ def test_many_at_once(runtime: PrivateRuntime, wrapper: Wrapper, count: int) -> 
         else:
             (wrapper.hooks_dirs[0] / "comes-and-goes.json").unlink()
 
-    life = life_of(runtime, wrapper)
-    script = f"seq 0 {count - 1} | xargs -P {count} -I N sh -c '{life}' sh N"
+    alone_s = resting_s = 0.0
+    if measured:
+        alone_s = live_at_once(runtime, runtime.path, count)
+        time.sleep(2.1)
+        live_at_once(runtime, wrapper.script, 1)  # which keeps the rules compiled
+        resting_s = live_at_once(runtime, wrapper.script, count)
     with editing(edit) as edits:
-        call = runtime.execute(["/bin/sh", "-c", script], timeout_s=300)
-    assert call.status == 0, call
-    assert {said(runtime, number) for number in range(count)} == {"create 0\ndelete 0\n"}
-    assert 3 * edits[0] > count  # each edit changes three files
+        wrapped_s = live_at_once(runtime, wrapper.script, count)
+    assert 3 * edits[0] > 2 * count or count < 500  # each edit changes three files
+    record_property("amount", f"{count} creates")
+    record_property("amount", f"{3 * edits[0]} edits")
+    if measured:
+        record_property("amount", f"{resting_s / alone_s:.1f} times as long as runc alone while rules rest")
+        record_property("amount", f"{wrapped_s / alone_s:.1f} times as long while they change all the time")
+        assert resting_s <= 2 * alone_s + 60  # twice is the promise; a minute is for machines that are busy
     for bundle in bundles:
         for name in ("changes.json", "same.json"):
             seen = [tuple(generation_of(bundle, name, stage)) for stage in STAGES]
@@ -174,7 +198,7 @@ def test_one_bundle_at_once(runtime: PrivateRuntime, wrapper: Wrapper) -> None:
     bundle = runtime.make_bundle()
     for number in range(12):
         (runtime.directory / f"b{number}").symlink_to(bundle.directory)
-    life = life_of(runtime, wrapper)
+    life = life_of(runtime, wrapper.script)
     assert runtime.execute(["/bin/sh", "-c", f"seq 0 11 | xargs -P 12 -I N sh -c '{life}' sh N"]).status == 0
     for number in range(12):
         text = said(runtime, number)

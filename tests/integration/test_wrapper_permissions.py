@@ -13,9 +13,12 @@ import pytest
 from tests.integration.wrappers import Simulated, assert_refused, rules_of
 
 from ocihooks.errors import UntrustedError
+from ocihooks.hooksd.manager import HookManager
 from ocihooks.install.install import Request, prepare_install
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+
+Record = Callable[[str, object], None]
 
 GROUP, OTHERS, OWNER = "group 1 may write", "everybody may write", "belongs to user 1"
 
@@ -70,14 +73,19 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("target", "row"), CASES)
-def test_permissions(simulated: Simulated, target: str, row: Row) -> None:
-    """What others could have written is refused with its name and the remedy, and nothing is changed; else it runs."""
-    wrapper = simulated.wrapper
-    program = wrapper.settings.parent / "program"
+def write_rule(simulated: Simulated) -> None:
+    """Write a rule with a program of its own."""
+    program = simulated.wrapper.settings.parent / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    wrapper.write_rule("a.json", hook={"path": str(program)})
+    simulated.wrapper.write_rule("a.json", hook={"path": str(program)})
+
+
+@pytest.mark.parametrize(("target", "row"), CASES)
+def test_permissions(simulated: Simulated, target: str, row: Row, record_property: Record) -> None:
+    """What others could have written is refused with its name and the remedy, and nothing is changed; else it runs."""
+    wrapper = simulated.wrapper
+    write_rule(simulated)
     path = TARGETS[target][0](simulated)
     before = simulated.bundle.config_path.read_bytes()
     row.apply(path)
@@ -85,6 +93,7 @@ def test_permissions(simulated: Simulated, target: str, row: Row) -> None:
         call = simulated.create()
     finally:
         Row(mode=0o755).apply(wrapper.directory)
+    record_property("amount", "1 modes and owners")
     if row.refusal is None:
         assert (call.returncode, call.stderr) == (0, ""), call
         assert rules_of(simulated.bundle) == ["a.json"]
@@ -94,15 +103,38 @@ def test_permissions(simulated: Simulated, target: str, row: Row) -> None:
     assert simulated.fake.calls() == ()
 
 
+@pytest.mark.parametrize("form", ["script"], indirect=True)
+def test_whoever_does_not_look_takes_all(simulated: Simulated, record_property: Record) -> None:
+    """Control: read without a look at owners and modes, as the format's other readers do, each such rule is used."""
+    wrapper, taken = simulated.wrapper, []
+    refused = [
+        (name, row)
+        for name, (_, rows) in TARGETS.items()
+        for row in rows.values()
+        if row.refusal in (GROUP, OTHERS, OWNER)
+    ]
+    for target, row in refused:
+        write_rule(simulated)
+        path = TARGETS[target][0](simulated)
+        row.apply(path)
+        try:
+            taken += [rule.name for rule in HookManager(wrapper.hooks_dirs).rules if rule.status == "active"]
+        finally:
+            Row(mode=0o755).apply(path)
+    assert taken == ["a.json"] * len(refused)
+    record_property("control", f"{len(taken)} files that others could have written, and that are used")
+
+
 @pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in DIRECTORIES.items() if name != "1777"])
 @pytest.mark.parametrize("target", ["interpreter", "parent"])
-def test_permissions_of_the_interpreter(tmp_path: Path, target: str, row: Row) -> None:
+def test_permissions_of_the_interpreter(tmp_path: Path, target: str, row: Row, record_property: Record) -> None:
     """An interpreter that others could have written, or put there, is refused when the wrapper is installed."""
     directory = tmp_path / "python"
     directory.mkdir(mode=0o755)
     python = directory / "python"
     shutil.copy(os.path.realpath(sys.executable), python)
     row.apply(python if target == "interpreter" else directory)
+    record_property("amount", "1 modes and owners")
     request = Request(prefix=str(tmp_path / "prefix"), runtime="/bin/true", python=str(python), launcher=False)
     if row.refusal is None:
         assert prepare_install(request).record.python == str(python)

@@ -7,6 +7,7 @@ Beside each root is a canary, to which many of them lead.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import socket
 import stat
@@ -75,14 +76,16 @@ class Tree:
             place.symlink_to(target.replace("LOOP", place.name).replace("FD", str(self.descriptor)))
         else:
             OTHERS[kind](place, top)
-        self._watch = Watch(self.canary)
         self._linked = top / "linked"
+        self._before = fingerprint(self.canary)
+        self._watch = Watch(self.canary)
 
     def touched(self) -> str:
         """What happened to the canary, or to the content of a file that the root shares with others; "": nothing."""
         status = self._linked.stat()
         shared = self._linked.read_text(), stat.S_IMODE(status.st_mode), status.st_uid
-        return f"{self._watch.events() or ''}{'' if shared == ('of two trees', 0o644, 0) else shared}"
+        found = f"{self._watch.events() or ''}{'' if shared == ('of two trees', 0o644, 0) else shared}"
+        return found + ("" if fingerprint(self.canary) == self._before else "another fingerprint")
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +93,16 @@ class Tree:
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
         os.close(self._watch.fd)
+
+
+def fingerprint(directory: Path) -> str:
+    """A hash of everything below a directory: names, kinds, modes, owners, times of change, and contents."""
+    digest = hashlib.sha256()
+    for path in (directory, *sorted(directory.rglob("*"))):
+        status = path.lstat()
+        digest.update(repr((str(path), status.st_mode, status.st_uid, status.st_gid, status.st_ctime_ns)).encode())
+        digest.update(path.read_bytes() if stat.S_ISREG(status.st_mode) else b"")
+    return digest.hexdigest()
 
 
 class Watch:
@@ -130,17 +143,17 @@ def _file(root: Root) -> None:
 
 def _directory(root: Root) -> None:
     with Changes(root) as changes:
-        changes.make_directory(f"{PATH}/new")
+        _in_place(changes, lambda: changes.make_directory(f"{PATH}/new"))
 
 
 def _deep(root: Root) -> None:
     with Changes(root) as changes:
-        changes.make_directory("/a/opt/x/y/z")
+        _in_place(changes, lambda: changes.make_directory("/a/opt/x/y/z"))
 
 
 def _mode(root: Root) -> None:
     with Changes(root, (0, 0)) as changes:
-        changes.make_directory(PATH, 0o777)
+        _in_place(changes, lambda: changes.make_directory(PATH, 0o777))
 
 
 def _link(root: Root) -> None:

@@ -4,7 +4,8 @@ Reads mutated configurations and prints what became of them; run by each interpr
     python -I -S mutate_documents.py SOURCES DIRECTORY COUNT SEED MODE
 
 SOURCES is the directory of the package, DIRECTORY holds the documents that are mutated. MODE is "fresh" (nothing else
-was imported before), "json" (the standard library's reader was) or "forgotten" (it is taken away before each document).
+was imported before), "json" (the standard library's reader was), "forgotten" (it is taken away before each document) or
+"careless" (somebody reads with the standard library alone, and is held to the same laws).
 The answer is a JSON object on standard output.
 """
 
@@ -13,6 +14,10 @@ import os
 import random
 import sys
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TOKENS = (
     *(b'"hooks":', b'"Hooks":{},', b'"hook\xc5\xbf":1,', b'"hooks":{},"hooks":{},', b"null", b"NaN", b"-Infinity"),
@@ -56,14 +61,53 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return data
 
 
+def spliced(data: bytes) -> str:
+    """Read and splice a document: "ok", or the law that was broken."""
+    from ocihooks.document import parse_config, with_member
+
+    config = parse_config(data, "config.json")
+    after = with_member(config, "hooks", config.hooks)
+    start, end = (len(config.text[:at].encode()) for at in config.spans.get("hooks", (config.end, config.end)))
+    if not (after.startswith(data[:start]) and after.endswith(data[end:])):
+        return "other bytes changed"
+    again = parse_config(after, "config.json")
+    return "ok" if (again.hooks, again.args, again.mounts) == (config.hooks, config.args, config.mounts) else "differs"
+
+
+def spliced_carelessly(data: bytes) -> str:
+    """The same by somebody who parses a document and writes it again."""
+    import json
+
+    from ocihooks.errors import DocumentError
+
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise DocumentError("not JSON", code="json_syntax", file="config.json") from error
+    after = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    return "ok" if after == data else "other bytes changed"
+
+
+def judged(splice: "Callable[[bytes], str]", data: bytes) -> "tuple[str, float]":
+    """The verdict on a document, and the CPU seconds that it took."""
+    from ocihooks.errors import DocumentError
+
+    started = time.thread_time()
+    try:
+        verdict = splice(data)
+    except DocumentError as error:
+        verdict = error.code if str(error).startswith("config.json: ") and "\n" not in str(error) else "odd message"
+    except Exception as error:  # noqa: BLE001  (that there is none is what is tested)
+        verdict = f"{type(error).__name__}: {error}"
+    return verdict, time.thread_time() - started
+
+
 def main(sources: str, directory: str, count: int, seed: int, mode: str) -> None:
     """Read *count* mutated documents."""
     sys.path.insert(0, sources)
-    if mode == "json":
+    if mode in ("json", "careless"):
         __import__("json")
-    from ocihooks.document import parse_config, with_member
-    from ocihooks.errors import DocumentError
-
+    splice = spliced_carelessly if mode == "careless" else spliced
     documents = []
     for name in sorted(os.listdir(directory)):
         with open(os.path.join(directory, name), "rb") as stream:
@@ -76,24 +120,18 @@ def main(sources: str, directory: str, count: int, seed: int, mode: str) -> None
         if mode == "forgotten":
             for module in [name for name in sys.modules if name.startswith(("json", "ocihooks.notjson"))]:
                 del sys.modules[module]
-        started = time.thread_time()
-        try:
-            config = parse_config(data, "config.json")
-            again = parse_config(with_member(config, "hooks", config.hooks), "config.json")
-            verdict = "ok" if again.hooks == config.hooks and again.args == config.args else "differs"
-        except DocumentError as error:
-            verdict = error.code if str(error).startswith("config.json: ") and "\n" not in str(error) else "odd message"
-        except Exception as error:  # noqa: BLE001  (that there is none is what is tested)
-            verdict = f"{type(error).__name__}: {error}"
-        slowest_s = max(slowest_s, time.thread_time() - started)
-        if verdict in ("differs", "odd message") or ":" in verdict:
+        verdict, took_s = judged(splice, data)
+        if took_s > slowest_s:  # what is imported once, and what others do meanwhile, is not what is measured
+            took_s = min(took_s, judged(splice, data)[1], judged(splice, data)[1])
+        slowest_s = max(slowest_s, took_s)
+        if " " in verdict or verdict == "differs":
             unexpected.append([verdict, repr(data[:200])])
         verdicts[verdict] = verdicts.get(verdict, 0) + 1
         digest.update(hashlib.sha256(data).digest() + verdict.encode())
     import json
 
-    answer = {"digest": digest.hexdigest(), "verdicts": verdicts, "unexpected": unexpected[:5], "slowest_s": slowest_s}
-    print(json.dumps(answer))
+    answer = {"digest": digest.hexdigest(), "verdicts": verdicts, "slowest_s": slowest_s}
+    print(json.dumps({**answer, "broken": len(unexpected), "unexpected": unexpected[:5]}))
 
 
 if __name__ == "__main__":

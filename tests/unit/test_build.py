@@ -136,10 +136,17 @@ def is_compiler(name: str) -> bool:
     return any(word.startswith(COMPILERS) for word in (name, name.rpartition("-")[2])) or "-gcc" in name
 
 
+@pytest.mark.early
 @pytest.mark.parametrize(
     "part",
     [
-        pytest.param(("tests/integration/test_wrapper_log.py", "tests/architecture/test_warm_path.py"), id="part"),
+        pytest.param(
+            (
+                "tests/integration/test_wrapper_log.py::test_log",
+                "tests/architecture/test_warm_path.py::test_modules_of_a_create",
+            ),
+            id="part",
+        ),
         pytest.param(("tests/integration", "tests/architecture/test_warm_path.py"), id="all", marks=pytest.mark.slow),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -258,6 +259,9 @@ LAWS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("law", "strategies"), LAWS, ids=lambda value: getattr(value, "__name__", "documents"))
-def test_many(law: Any, strategies: tuple[st.SearchStrategy[Any], ...]) -> None:
+def test_many(
+    law: Any, strategies: tuple[st.SearchStrategy[Any], ...], record_property: Callable[[str, object], None]
+) -> None:
     """Each law holds for thousands of documents, too."""
     settings(a_few, max_examples=MANY)(given(*strategies)(law.hypothesis.inner_test))()
+    record_property("amount", f"{MANY:,} made-up documents")

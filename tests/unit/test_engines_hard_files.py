@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,12 @@ def target(request: pytest.FixtureRequest, place: EnginePlace) -> Target:
     options = {} if request.param == "docker" else {"drop_in": False}
     base = None if request.param == "crio" else "runc"
     return place.target(request.param, base=base, **options)
+
+
+@pytest.fixture(autouse=True)
+def counted(record_property: Callable[[str, object], None]) -> None:
+    """Each test is one case of one engine."""
+    record_property("amount", "1 cases")
 
 
 def main_of(target: Target) -> Path:
@@ -88,6 +96,47 @@ def test_link(target: Target, place: EnginePlace) -> None:
     assert (file.is_symlink(), real.read_text()) == (True, BEFORE[target.engine])
 
 
+def test_link_to_a_link(target: Target, place: EnginePlace) -> None:
+    """Links through linked directories stay, and the file at their end changes, there and back."""
+    file = main_of(target)
+    managed = place.root / "managed"
+    managed.mkdir()
+    file.rename(managed / "real")
+    (managed / "current").symlink_to("real")
+    (place.root / "linked").symlink_to(managed)
+    file.symlink_to(place.root / "linked/current")
+    configure(target)
+    assert (file.is_symlink(), (managed / "current").is_symlink()) == (True, True)
+    assert "ocihooks" in (managed / "real").read_text()
+    unconfigure(target)
+    assert (managed / "real").read_text() == BEFORE[target.engine]
+    assert sorted(os.listdir(managed)) == ["current", "real"]
+
+
+def test_link_to_nothing(target: Target, place: EnginePlace) -> None:
+    """A link to a file that is not there is refused, since its target would be forgotten when the change is undone."""
+    file = main_of(target)
+    file.unlink()
+    file.symlink_to(place.root / "later")
+    with pytest.raises(ReplaceError) as caught:
+        configure(target)
+    assert str(caught.value) == f"{file}: is a link that leads nowhere"
+    assert caught.value.hint == "make the file that it leads to, or remove the link"
+    assert (file.is_symlink(), file.exists()) == (True, False)
+    assert "engines" not in os.listdir(target.state_dir)
+
+
+def test_linked_directory(target: Target, place: EnginePlace) -> None:
+    """A linked directory of configuration stays one."""
+    place.etc.rename(place.root / "real-etc")
+    place.etc.symlink_to("real-etc")
+    configure(target)
+    unconfigure(target)
+    assert place.etc.is_symlink()
+    assert main_of(target).read_text() == BEFORE[target.engine]
+    assert os.listdir(place.etc) == [main_of(target).name]
+
+
 def test_loop(target: Target) -> None:
     """A link to itself is refused with what is wrong."""
     file = main_of(target)
@@ -116,6 +165,59 @@ def test_fifo(target: Target) -> None:
     with pytest.raises(EngineError) as caught:
         configure(target)
     assert str(caught.value) == f"{file}: expected a regular file"
+
+
+def test_socket(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket is refused."""
+    file = main_of(target)
+    file.unlink()
+    monkeypatch.chdir(file.parent)  # names of sockets are short
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(file.name)
+    with pytest.raises(OCIHooksError, match="no such device or address"):
+        configure(target)
+    assert stat.S_ISSOCK(file.lstat().st_mode)
+
+
+@needs_root
+def test_device(target: Target) -> None:
+    """A device, here an endless one, is refused at once and left as it is."""
+    file = main_of(target)
+    file.unlink()
+    os.mknod(file, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    with pytest.raises(EngineError, match="expected a regular file"):
+        configure(target)
+    assert stat.S_ISCHR(file.lstat().st_mode)
+
+
+def test_not_text(target: Target) -> None:
+    """A file that is not UTF-8 is refused with the line, and not changed."""
+    file = main_of(target)
+    file.write_bytes(b"\n\xff\xfe")
+    with pytest.raises(EngineError) as caught:
+        configure(target)
+    assert str(caught.value).startswith(f"{file}: line 2: not UTF-8")
+    assert file.read_bytes() == b"\n\xff\xfe"
+
+
+def test_endless(target: Target) -> None:
+    """A file of more than four MiB is refused before it fills memory."""
+    file = main_of(target)
+    with file.open("r+b") as stream:
+        stream.truncate(64 << 30)
+    with pytest.raises(EngineError, match="larger than the 4194304 bytes that are read"):
+        configure(target)
+    assert file.stat().st_size == 64 << 30
+
+
+def test_odd_path(place: EnginePlace) -> None:
+    """Spaces, quotes and the like in the path of the file are no reason to fail."""
+    place.write("a b'\"%$ä/daemon.json", BEFORE["docker"])
+    target = place.target("docker", file=str(place.etc / "a b'\"%$ä/daemon.json"))
+    configure(target)
+    assert "ocihooks" in main_of(target).read_text()
+    unconfigure(target)
+    assert main_of(target).read_text() == BEFORE["docker"]
 
 
 def test_directory(target: Target) -> None:
@@ -182,6 +284,87 @@ def test_mounted(target: Target, what: str, options: str, words: str, hint: str)
     assert f"hint: {hint}" in call.stderr
     assert file.read_text() == BEFORE[target.engine]
     assert os.listdir(file.parent) == [file.name]
+
+
+FULL = """
+cp -a "$1/." "$1.saved" && mount -t tmpfs -o size=64k none "$1" && cp -a "$1.saved/." "$1" && rm -r "$1.saved" &&
+{ cat /dev/zero > "$1/fill" 2>/dev/null; cd "$1" && shift && "$@"; echo $?; cat "$0"; ls -A; }
+"""
+
+
+@needs_root
+def test_full(target: Target) -> None:
+    """On a full file system the old file stays, and nothing is left beside it."""
+    file = main_of(target)
+    code = "from ocihooks.cli import main; main()"
+    command = ["configure", target.engine, "--config", str(file), "--path", str(target.program)]
+    command += ["--state-dir", target.state_dir, *([] if target.engine == "docker" else ["--no-drop-in"])]
+    private = ["unshare", "-m", "--propagation", "private", "sh", "-c", FULL, file.name, str(file.parent)]
+    words = [*private, sys.executable, "-I", "-c", code, *command]
+    call = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert call.stdout == f"3\n{BEFORE[target.engine]}" + "".join(f"{n}\n" for n in sorted((file.name, "fill"))), call
+    assert f"ocihooks: {file}: can't be replaced: no space left on device\nhint: free some space" in call.stderr
+    assert "engines" not in os.listdir(target.state_dir)
+
+
+def test_secrets_stay_secret(target: Target) -> None:
+    """What is in a file that only root can read stays with root: in the new file, and in the copy that is kept."""
+    file = main_of(target)
+    file.chmod(0o600)
+    file.write_text('{"labels": ["s3cr3t"]}' if target.engine == "docker" else f"{BEFORE[target.engine]}# s3cr3t\n")
+    configure(target)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    kept = [path for path in Path(target.state_dir).rglob("*") if path.is_file() and "s3cr3t" in path.read_text()]
+    assert len(kept) == 1
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
+
+
+def test_read_only_mode(target: Target) -> None:
+    """A file that its owner may not write is still replaced, as editors do, and keeps its mode."""
+    file = main_of(target)
+    file.chmod(0o444)
+    configure(target)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o444
+    unconfigure(target)
+    assert (stat.S_IMODE(file.stat().st_mode), file.read_text()) == (0o444, BEFORE[target.engine])
+
+
+def test_temporary_file_of_the_dead(target: Target, place: EnginePlace) -> None:
+    """What a killed process left beside the file goes with the next change."""
+    file = main_of(target)
+    place.write(f".{file.name}.ocihooks-999999999-0", "half")
+    configure(target)
+    assert os.listdir(file.parent) == [file.name]
+
+
+def test_removed_while_planned(target: Target) -> None:
+    """A file that somebody removes meanwhile is not made anew from what it was."""
+    planned = configure(target, dry_run=True)
+    main_of(target).unlink()
+    with pytest.raises(ReplaceError) as caught:
+        planned.changes[0].write()
+    assert caught.value.code == "changed_meanwhile"
+    assert not main_of(target).exists()
+
+
+def test_edited_while_configured(target: Target) -> None:
+    """What somebody adds while the handler is there stays when it goes, and the rest is as before."""
+    configure(target)
+    file = main_of(target)
+    comment = "\n" if target.engine == "docker" else "# added\n"
+    file.write_text(file.read_text() + comment)
+    unconfigure(target)
+    assert file.read_text() == BEFORE[target.engine] + comment
+
+
+def test_exchanged_while_configured(target: Target, place: EnginePlace) -> None:
+    """A file that was exchanged for a link meanwhile stays a link, and loses the handler."""
+    configure(target)
+    file = main_of(target)
+    file.rename(place.root / "moved")
+    file.symlink_to(place.root / "moved")
+    unconfigure(target)
+    assert (file.is_symlink(), file.read_text()) == (True, BEFORE[target.engine])
 
 
 def test_edited_while_planned(target: Target) -> None:

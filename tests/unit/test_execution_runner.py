@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -10,7 +11,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ def python(code: str) -> Hook:
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -146,11 +148,15 @@ def test_hook_has_a_session_of_its_own() -> None:
     assert int(session) != os.getsid(0)
 
 
-def test_no_descriptor_of_the_caller_reaches_the_hook(tmp_path: Path) -> None:
-    """Not even an inheritable descriptor of the caller is open in the hook."""
+@pytest.mark.parametrize("number", [3, 1000], ids=["few", "sparse"])
+def test_no_descriptor_of_the_caller_reaches_the_hook(tmp_path: Path, number: int) -> None:
+    """Not even an inheritable descriptor of the caller is open in the hook, however high its number."""
     with open(tmp_path / "secret", "w") as file:
-        os.set_inheritable(file.fileno(), True)
-        result = run_hook(python("import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1])"), b"")
+        descriptor = fcntl.fcntl(file, fcntl.F_DUPFD, number)
+        try:
+            result = run_hook(python("import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1])"), b"")
+        finally:
+            os.close(descriptor)
     assert result.stdout == b"[0, 1, 2]\n"
 
 
@@ -350,7 +356,7 @@ def test_output_within_the_drain_limit_is_complete() -> None:
 def test_limit_before_the_drain_limit_counts() -> None:
     """A timeout that passes first ends the run even while output is waited for."""
     with pytest.raises(HookTimeoutError, match="status 0, but a process it left behind held its output open") as caught:
-        run_hook(sh("sleep 60 & exit 0"), b"", timeout_s=0.5, drain_s=20)
+        run_hook(sh("sleep 60 & exit 0"), b"", timeout_s=1.5, drain_s=20)
     assert result_of(caught.value).killed == 1
 
 
@@ -384,7 +390,7 @@ def test_failure_with_drain_limit_kills_at_once() -> None:
 def test_grace_lets_a_hook_clean_up() -> None:
     """With a grace period SIGTERM comes first, and what the hook says then is kept; it still counts as timed out."""
     with pytest.raises(HookTimeoutError) as caught:
-        run_hook(sh("trap 'echo bye; exit 4' TERM; sleep 60 & wait"), b"", timeout_s=0.5, kill_grace_s=20)
+        run_hook(sh("trap 'echo bye; exit 4' TERM; sleep 60 & wait"), b"", timeout_s=1.5, kill_grace_s=20)
     result = result_of(caught.value)
     assert (result.status, result.stdout, result.timed_out) == (4, b"bye\n", True)
     assert result.wall_s < 15
@@ -400,8 +406,8 @@ def test_grace_ends_with_sigkill() -> None:
 def test_timeout_names_limit_and_last_words() -> None:
     """The message of a timeout says how long the hook had and what it said last."""
     with pytest.raises(HookTimeoutError) as caught:
-        run_hook(sh("echo waiting for godot >&2; exec sleep 60"), b"", timeout_s=0.25)
-    assert caught.value.message.endswith('did not end within 0.25 s and was killed; stderr: "waiting for godot"')
+        run_hook(sh("echo waiting for godot >&2; exec sleep 60"), b"", timeout_s=1.25)
+    assert caught.value.message.endswith('did not end within 1.25 s and was killed; stderr: "waiting for godot"')
     assert (caught.value.code, result_of(caught.value).timed_out) == ("timeout", True)
     assert caught.value.hint
 
@@ -420,22 +426,47 @@ def test_deadline_in_the_past_starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_cancelling_from_another_thread_kills_hook_and_children() -> None:
-    """A cancelled hook is gone with all of its children, and the error says who wanted it."""
+@contextmanager
+def cancelled_once(is_time: Callable[[], bool]) -> Iterator[Cancellation]:
+    """A switch that another thread turns as soon as *is_time*."""
+
+    def wait() -> None:
+        while not is_time() and not over.wait(0.01):
+            pass
+        cancellation.request()
+
+    over = threading.Event()
     with Cancellation() as cancellation:
-        threading.Timer(0.4, cancellation.request).start()
-        with pytest.raises(HookCancelledError, match="cancelled by its caller") as caught:
-            run_hook(sh("sleep 60 & sleep 60 & wait"), b"", cancel=cancellation, timeout_s=30)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        try:
+            yield cancellation
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_cancelling_from_another_thread_kills_hook_and_children(tmp_path: Path) -> None:
+    """A cancelled hook is gone with all of its children, and the error says who wanted it."""
+    started = tmp_path / "started"
+    with (
+        cancelled_once(started.exists) as cancellation,
+        pytest.raises(HookCancelledError, match="cancelled by its caller") as caught,
+    ):
+        run_hook(sh(f"sleep 60 & sleep 60 & : > {started}; wait"), b"", cancel=cancellation, timeout_s=50)
     result = result_of(caught.value)
     assert (result.killed, result.left_running, result.timed_out) == (3, (), False)
 
 
-def test_cancelling_while_output_is_waited_for() -> None:
+def test_cancelling_while_output_is_waited_for(tmp_path: Path) -> None:
     """Cancelling works as well between the hook's end and that of its output."""
-    with Cancellation() as cancellation:
-        threading.Timer(0.4, cancellation.request).start()
-        with pytest.raises(HookCancelledError) as caught:
-            run_hook(sh("sleep 60 & exit 0"), b"", cancel=cancellation, drain_s=30)
+    pid = tmp_path / "pid"
+    script = f"sleep 60 & echo $$ > {pid}.new; mv {pid}.new {pid}; exit 0"
+    with (
+        cancelled_once(lambda: pid.exists() and not is_alive(int(pid.read_text()))) as cancellation,
+        pytest.raises(HookCancelledError) as caught,
+    ):
+        run_hook(sh(script), b"", cancel=cancellation, drain_s=50)
     assert result_of(caught.value).killed == 1
 
 

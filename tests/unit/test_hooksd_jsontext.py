@@ -55,7 +55,7 @@ def typed(value: object) -> object:
     return type(value).__name__, value
 
 
-@settings(max_examples=1000, deadline=None, database=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(mutated())
 @example('{"a":1,"a":[]}')
 @example("[1,]")
@@ -72,7 +72,7 @@ def test_parsers_agree(text: str) -> None:
     assert outcome(lambda text: _DeepParser(text).parse(), text) == outcome(_parse, text)
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(VALUES)
 def test_values_survive(value: object) -> None:
     """Whatever a document says is what is read: members in order, numbers as their text."""
@@ -81,7 +81,7 @@ def test_values_survive(value: object) -> None:
     assert typed(parse(text.encode())) == typed(wanted)
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.binary(max_size=40) | mutated().map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes(data: bytes) -> None:
     """Any bytes are read or refused with a place that lies in them."""

@@ -43,14 +43,14 @@ def outcome(when: When, container: Container, *, every: bool) -> object:
         return error.code
 
 
-@settings(max_examples=800, deadline=None, database=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(CONDITIONS, CONTAINERS)
 def test_every_changes_no_answer(when: When, container: Container) -> None:
     """Looking at all conditions gives the same answer, and the same error, as stopping when the answer is certain."""
     assert outcome(when, container, every=True) == outcome(when, container, every=False)
 
 
-@settings(max_examples=500, deadline=None, database=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(CONDITIONS, CONTAINERS)
 def test_answer_follows_from_conditions(when: When, container: Container) -> None:
     """All conditions that apply must be met, with any-of one; without any, the answer is no."""
@@ -61,7 +61,7 @@ def test_answer_follows_from_conditions(when: When, container: Container) -> Non
     assert decision.matched == (any(met) if when.any_of else bool(met) and all(met))
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(CONDITIONS, CONTAINERS)
 def test_stopping_early(when: When, container: Container) -> None:
     """The conditions looked at are the first of all, and only the last of them can be the one that decides."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -33,16 +38,67 @@ CATASTROPHIC = {
 }
 
 
+LIMIT_S = 0.1
+"""CPU seconds that one pattern may take on the longest text."""
+
+RECORDED = Path(__file__).parents[1] / "conformance/regex.jsonl"
+"""Patterns with texts and the verdicts of the programs that made the format."""
+
+BACKTRACKING = """
+import re, sys
+print("started", flush=True)
+for size in range(10, 1 << 20):
+    re.search(sys.argv[1], "a" * size + "!")
+    print(size, flush=True)
+"""
+
+Record = Callable[[str, object], None]
+
+
 @pytest.mark.parametrize("name", CATASTROPHIC)
-def test_linear_time(name: str) -> None:
-    """A pattern that takes a backtracking engine forever is decided within a second on the longest text."""
+def test_linear_time(name: str, record_property: Record) -> None:
+    """A pattern that takes a backtracking engine forever is decided within 100 ms on the longest text."""
     source, piece, found = CATASTROPHIC[name]
     text = piece * (MAX_TEXT_BYTES // len(piece.encode()))
     pattern = Pattern(source)
     pattern.compile()
-    started = time.monotonic()
-    assert pattern.search(text) is found
-    assert time.monotonic() - started < 1
+    fastest_s = LIMIT_S + 1
+    for _ in range(5):  # what others do meanwhile can only make it slower
+        started = time.thread_time()
+        assert pattern.search(text) is found
+        fastest_s = min(fastest_s, time.thread_time() - started)
+    assert fastest_s <= LIMIT_S
+    record_property("amount", "1 patterns on the longest text")
+
+
+def test_backtracking(record_property: Record) -> None:
+    """The standard library does not come to fifty letters with such a pattern, however long it tries."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", BACKTRACKING, CATASTROPHIC["plus-of-plus"][0]],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        time.sleep(1)
+        process.kill()
+        letters = int(process.stdout.read().split()[-1])
+    assert letters < 50
+    record_property("control", f"backtracking came to {letters} letters in 1 s")
+
+
+def test_recorded_verdicts(record_property: Record) -> None:
+    """Of the recorded patterns all that have a verdict on a text get the same one, but for those decided otherwise."""
+    pairs = 0
+    for line in RECORDED.read_text(encoding="utf-8").splitlines():
+        case = json.loads(line)
+        if "verdict" in case or not case["expect"]["compiles"] or "pattern" not in case["input"]:
+            continue
+        pattern, texts = Pattern(case["input"]["pattern"]), case["input"].get("texts", ())
+        assert [pattern.search(text) for text in texts] == case["expect"]["matches"][: len(texts)], case["id"]
+        pairs += len(texts)
+    assert pairs >= 500
+    record_property("amount", f"{pairs:,} pairs")
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def refuses(engine: EngineLink, container: PodContainer) -> bool:
     return False
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Wait until *condition* holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -28,7 +28,7 @@ from ocihooks.testing.nri.objects import PodContainer
 from ocihooks.wrapper.switch import disable, enable
 
 ALWAYS = {"always": True}
-SOON_S = 5.0
+SOON_S = 30.0
 """Longer than a change ever takes to count, which is a second on a machine that has nothing else to do."""
 
 

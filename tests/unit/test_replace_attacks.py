@@ -20,6 +20,7 @@ from ocihooks.replace import replace_file
 
 SOURCES = Path(ocihooks.__file__).parent.parent
 SCRIPT = Path(__file__).parent / "replace_once.py"
+RANDOM_KILLS = Path(__file__).parent / "random_kills.py"
 NEW = b"new" * 2730 + b".."
 OLD = b"old" * 1000
 
@@ -105,7 +106,7 @@ class TestKilled:
     """kill -9."""
 
     @pytest.mark.parametrize("how", ["durable", "quick"])
-    def test_at_every_call(self, how: str, traced: Traced) -> None:
+    def test_at_every_call(self, how: str, traced: Traced, record_property: Callable[[str, object], None]) -> None:
         """The file is the old one or the new one, and the next replacement cleans up."""
         points = traced.points(how)
         assert {"openat", "write", "renameat", "fchmod", "fsetxattr"} <= {point.name for point in points}
@@ -118,21 +119,49 @@ class TestKilled:
             traced.reset()
         assert contents.keys() == {OLD, NEW}
         assert contents[OLD] > 8
+        record_property("amount", f"{len(points)} kills")
 
-    def test_control(self, traced: Traced) -> None:
+    def test_control(self, traced: Traced, record_property: Callable[[str, object], None]) -> None:
         """The same attack tears a file that is written in place."""
         points = traced.points("naive")
-        contents = set()
+        torn = 0
         for point in points:
-            contents.add(traced.kill_at(point, "naive"))
+            torn += traced.kill_at(point, "naive") not in (OLD, NEW)
             traced.reset()
-        assert contents - {OLD, NEW}
+        assert torn > 0
+        record_property("control", f"torn at {torn} of {len(points)} calls")
+
+
+@pytest.mark.slow
+class TestKilledAtRandom:
+    """kill -9 at any time, also in the middle of a call."""
+
+    @staticmethod
+    def kill(directory: Path, how: str, count: int) -> dict[str, int]:
+        """What hundreds of killed processes leave."""
+        words = [sys.executable, "-I", "-S", "-B", RANDOM_KILLS, SOURCES, directory / "config.json", how, count, 1]
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True)
+        counts: dict[str, int] = json.loads(done.stdout)
+        return counts
+
+    @pytest.mark.parametrize("how", ["durable", "quick"])
+    def test_whole(self, how: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+        """The file is always one of those that were written, and nothing is left beside it."""
+        assert self.kill(tmp_path, how, 400) == {"whole": 400, "torn": 0, "beside": 0}
+        record_property("amount", "400 kills")
+
+    def test_control(self, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+        """Files that are written in place are torn in more than three of ten cases."""
+        torn = self.kill(tmp_path, "naive", 200)["torn"]
+        assert torn > 60
+        record_property("control", f"{torn} of 200 torn")
 
 
 class TestFailing:
     """System calls that fail."""
 
-    def check(self, traced: Traced, points: list[Point], errors: tuple[str, ...]) -> Counter[int]:
+    @staticmethod
+    def check(traced: Traced, points: list[Point], errors: tuple[str, ...]) -> Counter[int]:
         """Try all points; failure means the old file, and success the new one."""
         outcomes = Counter[int]()
         for point in points:
@@ -161,9 +190,20 @@ class TestFailing:
         assert outcomes[1] > 8
 
     @pytest.mark.slow
-    def test_all_errors(self, traced: Traced) -> None:
+    def test_all_errors(self, traced: Traced, record_property: Callable[[str, object], None]) -> None:
         """The same for whatever else the system may say."""
-        self.check(traced, traced.points("durable"), ERRORS)
+        outcomes = self.check(traced, traced.points("durable"), ERRORS)
+        record_property("amount", f"{outcomes.total()} refused calls")
+
+    def test_control(self, traced: Traced, record_property: Callable[[str, object], None]) -> None:
+        """The same tears a file that is written in place."""
+        points = [point for point in traced.points("naive") if point.name == "write"]
+        torn = 0
+        for point in points:
+            assert traced.fail_at(point, "ENOSPC", "naive").returncode != 0
+            torn += traced.file.read_bytes() not in (OLD, NEW)
+        assert torn > 0
+        record_property("control", f"torn at {torn} of {len(points)} writes")
 
     def test_short_writes(self, traced: Traced) -> None:
         """A write that took only a part is continued."""

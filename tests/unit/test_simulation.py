@@ -50,7 +50,7 @@ def said(stage: StageRun) -> list[str]:
 
 def wait_until(done: Callable[[], bool]) -> None:
     """Wait for something that happens soon."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -8,9 +8,12 @@ import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Iterator
 
     Process = tuple[int, int, int]
+else:
+    import _signal  # what signal is made of, without enum
 
 _CHILDREN = "/proc/thread-self/children"
 
@@ -33,6 +36,32 @@ def signal_children(number: int) -> bool:
             continue
         send(-group if group > 1 and group != posix.getpgrp() else child, number)
     return bool(present)
+
+
+def signal_descendants(number: int) -> None:
+    """
+    Send the signal *number* to each process below this one, however deep.
+
+    One that is not our child may end at any time, and its id be a stranger's then. So each is held by a descriptor,
+    and signalled through that if its id is still a descendant's.
+    """
+    held = {pid: fd for pid in descendants(posix.getpid()) if (fd := _held(pid)) >= 0}
+    present = set(descendants(posix.getpid()))
+    for pid, fd in held.items():
+        try:
+            if pid in present:
+                _signal.pidfd_send_signal(fd, number)
+        except ProcessLookupError:
+            pass
+        posix.close(fd)
+
+
+def _held(pid: int) -> int:
+    """A descriptor of the process *pid*; negative if it is gone, or no descriptor is to be had."""
+    try:
+        return posix.pidfd_open(pid)
+    except OSError:
+        return -1
 
 
 def signal_session(session: int, number: int) -> bool:

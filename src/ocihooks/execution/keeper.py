@@ -20,9 +20,9 @@ import select
 import time
 from errno import EAGAIN, ENOMEM
 
-from ocihooks.execution.descendants import descendants, send, signal_children
+from ocihooks.execution.descendants import descendants, send, signal_children, signal_descendants
 from ocihooks.execution.exec import set_subreaper
-from ocihooks.execution.process import IGNORED_BY_PYTHON, KILL_WITHIN_S, LEAVE, TERM
+from ocihooks.execution.process import IGNORED_BY_PYTHON, KILL_WITHIN_S, LEAVE, LOOK_DEEPER_EVERY, TERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -216,8 +216,11 @@ class _Watch:
     def kill(self) -> None:
         """Kill and reap until no child is left. Without ``/proc`` only the hook's own group can be signalled."""
         self.poll.unregister(self.orders)
-        deadline = time.monotonic() + KILL_WITHIN_S
+        deadline, rounds = time.monotonic() + KILL_WITHIN_S, 0
         while not self.alone and time.monotonic() < deadline:
+            rounds += 1
+            if rounds % LOOK_DEEPER_EVERY == 0:
+                signal_descendants(_signal.SIGKILL)
             if not signal_children(_signal.SIGKILL):
                 send(-self.leader, _signal.SIGKILL)
             if not self.reap():

@@ -42,6 +42,8 @@ class Stream:
 def pipe() -> tuple[int, int]:
     """A pipe whose ends are above the three standard descriptors, even if the caller had closed these."""
     reader, writer = posix.pipe()
+    if reader > 2 and writer > 2:
+        return reader, writer
     return above_standard(reader), above_standard(writer)
 
 
@@ -54,6 +56,44 @@ def above_standard(fd: int) -> int:
     moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     posix.close(fd)
     return moved
+
+
+class Ends:
+    """
+    Descriptors at the start of a hook.
+
+    Attributes:
+        lent: The hook's.
+        kept: The other ends, as long as no stream owns them.
+    """
+
+    __slots__ = ("kept", "lent")
+
+    def __init__(self) -> None:
+        self.lent: list[int] = []
+        self.kept: list[int] = []
+
+    def lend(self, fd: int) -> int:
+        """Have *fd* closed when the hook has it."""
+        self.lent.append(fd)
+        return fd
+
+    def reader(self) -> int:
+        """The hook's end of a pipe that we write to."""
+        reader, writer = pipe()
+        self.kept.append(writer)
+        return self.lend(reader)
+
+    def writer(self) -> int:
+        """The hook's end of a pipe that we read from."""
+        reader, writer = pipe()
+        self.kept.append(reader)
+        return self.lend(writer)
+
+    def close(self) -> None:
+        """Close all that nobody else owns."""
+        for fd in (*self.lent, *self.kept):
+            posix.close(fd)
 
 
 class Capture(Stream):

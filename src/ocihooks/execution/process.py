@@ -26,6 +26,13 @@ TERM, KILL, LEAVE = b"t", b"k", b"l"
 KILL_WITHIN_S = 0.5
 """How long to try to end everything before telling what is left: processes that hang in the kernel."""
 
+LOOK_DEEPER_EVERY = 8
+"""
+In so many attempts all descendants are killed once, and not only children, whose own become ours only when they die.
+
+On a busy machine that takes a moment for each generation, and a hook may have many.
+"""
+
 IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 _GONE_WITHIN_S, _GONE_WITHOUT_KEEPER_S = 0.15, 0.7
@@ -43,7 +50,10 @@ class HookProcess(Stream):
         status: How, negative: by that signal; None: it has not, or nobody knows.
         finished: Whether the keeper has nothing more to do; ``killed`` and ``alive`` are final then.
         lost: Whether the keeper was killed, or does not do what it should.
+        has_keeper: Whether orders are written to a pipe, at whose other end nobody may be left.
     """
+
+    has_keeper = True
 
     def __init__(self) -> None:
         super().__init__(-1)

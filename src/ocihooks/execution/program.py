@@ -32,12 +32,15 @@ class Program:
         Raises:
             HookNotRunnableError: A NUL byte or half of a surrogate pair stands where the kernel takes neither.
         """
-        env = effective_env(hook.env or ())
-        return cls(
-            path=_encoded(hook, "path", hook.path),
-            argv=tuple(_encoded(hook, f"args[{i}]", arg) for i, arg in enumerate(command_line(hook))),
-            env=tuple(_encoded(hook, f"the variable {quoted(variable_name(entry))} of env", entry) for entry in env),
-        )
+        try:
+            return cls(
+                path=_encoded(hook.path),
+                argv=tuple(map(_encoded, command_line(hook))),
+                env=tuple(map(_encoded, effective_env(hook.env or ()))),
+            )
+        except _UnusableTextError as error:
+            message = f"{_place(hook, error.text)} holds {error.fault}"
+            raise HookNotRunnableError(message, hook=hook, code="start_failed") from None
 
 
 def command_line(hook: Hook) -> tuple[str, ...]:
@@ -45,16 +48,32 @@ def command_line(hook: Hook) -> tuple[str, ...]:
     return hook.args or (hook.path,)
 
 
-def _encoded(hook: Hook, what: str, text: str) -> bytes:
+class _UnusableTextError(Exception):
+    """The kernel does not take this text, which has that fault."""
+
+    def __init__(self, text: str, fault: str) -> None:
+        super().__init__(text, fault)
+        self.text = text
+        self.fault = fault
+
+
+def _encoded(text: str) -> bytes:
     try:
         data = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise HookNotRunnableError(
-            f"{what} holds half of a surrogate pair, which is no character", hook=hook, code="start_failed"
-        ) from None
+        raise _UnusableTextError(text, "half of a surrogate pair, which is no character") from None
     if b"\0" in data:
-        raise HookNotRunnableError(f"{what} holds a NUL byte", hook=hook, code="start_failed")
+        raise _UnusableTextError(text, "a NUL byte")
     return data
+
+
+def _place(hook: Hook, text: str) -> str:
+    """Where *text* stands in *hook*."""
+    if text == hook.path:
+        return "path"
+    if text in command_line(hook):
+        return f"args[{command_line(hook).index(text)}]"
+    return f"the variable {quoted(variable_name(text))} of env"
 
 
 def not_started(hook: Hook, step: str, number: int) -> HookNotRunnableError:

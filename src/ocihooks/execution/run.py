@@ -5,9 +5,10 @@ On the supervisor's warm path.
 """
 
 import posix
+import select
 import time
 
-from ocihooks.execution.output import Capture, Feed, Pump, above_standard, pipe
+from ocihooks.execution.output import Capture, Ends, Feed, Pump, above_standard
 from ocihooks.execution.process import KILL, KILL_WITHIN_S, LEAVE, TERM, HookProcess
 
 TYPE_CHECKING = False
@@ -73,6 +74,7 @@ class Run:
         self._started = time.monotonic()
         self.wall_s = 0.0
         self.process = process or HookProcess()
+        self._writes = self.process.has_keeper
         self.timed_out = False
         self.cancelled = False
 
@@ -107,44 +109,37 @@ class Run:
             ChdirError: The directory can't be opened.
             OSError: There are no processes or descriptors to be had.
         """
-        hooks_ends: list[int] = []
-
-        def lent(fd: int) -> int:
-            hooks_ends.append(fd)
-            return fd
-
+        ends = Ends()
         try:
             self.process.start(
                 execute,
-                directory=None if cwd is None else lent(_open_directory(cwd)),
-                stdin=lent(self._feed(data)),
-                stdout=lent(self._capture(output_limit) if capture else _null()),
-                stderr=lent(self._capture(output_limit) if capture else _null()),
+                directory=None if cwd is None else ends.lend(_open_directory(cwd)),
+                stdin=ends.reader(),
+                stdout=ends.writer() if capture else ends.lend(_null()),
+                stderr=ends.writer() if capture else ends.lend(_null()),
             )
+            self._attend(ends, data, output_limit)
         finally:
-            for fd in hooks_ends:
-                posix.close(fd)
+            ends.close()
+
+    def _attend(self, ends: "Ends", data: bytes, limit: int | None) -> None:
+        """Make streams of our ends; done before the start, it would delay the hook."""
+        (feed, *captured), ends.kept = ends.kept, []
+        self.outputs = [Capture(fd, limit) for fd in captured]
+        for output in self.outputs:
+            self._pump.add(output)
+        if len(data) <= select.PIPE_BUF:  # which every pipe has room for
+            posix.write(feed, data)
+            posix.close(feed)
+        else:
+            self._writes = True
+            self._pump.add(Feed(feed, data))
         if self.process.fd >= 0:
             self._pump.add(self.process)
 
-    def _feed(self, data: bytes) -> int:
-        reader, writer = pipe()
-        feed = Feed(writer, data)
-        if feed.ready():
-            feed.close()
-        else:
-            self._pump.add(feed)
-        return reader
-
-    def _capture(self, limit: int | None) -> int:
-        reader, writer = pipe()
-        self.outputs.append(Capture(reader, limit))
-        self._pump.add(self.outputs[-1])
-        return writer
-
     def follow(self, limit: float | None) -> None:
         """See the run through to its end; *limit* is the time at which it has to be over, or None."""
-        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _PIPE_SIGNAL)
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _PIPE_SIGNAL) if self._writes else None
         try:
             complete = self._until(self._has_exited, limit) and self._await_output(limit)
             self.cancelled = not complete and self._is_unwanted()
@@ -154,7 +149,8 @@ class Run:
             else:
                 self._kill()
         finally:
-            _let_sigpipe_come(before)
+            if before is not None:
+                _let_sigpipe_come(before)
         self.wall_s = time.monotonic() - self._started
 
     def _await_output(self, limit: float | None) -> bool:

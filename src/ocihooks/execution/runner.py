@@ -132,6 +132,8 @@ def result_of(run: Run) -> HookResult:
 def _limit(hook: Hook, timeout_s: float | None, deadline: float | None, now: float) -> float | None:
     """The time at which the hook has to be over; None: never."""
     seconds = hook.timeout if timeout_s is None else timeout_s
+    if seconds is None and deadline is None:
+        return None
     if seconds is not None and not 0 < seconds <= MAX_TIMEOUT_S:
         raise HookNotRunnableError(
             f"not started: its timeout is {seconds}, expected more than 0 and at most {MAX_TIMEOUT_S} seconds",
@@ -141,8 +143,7 @@ def _limit(hook: Hook, timeout_s: float | None, deadline: float | None, now: flo
         )
     if deadline is not None and deadline <= now:
         raise HookTimeoutError("not started: its caller's time was over", hook=hook, code="timeout")
-    limit = min(math.inf if seconds is None else now + seconds, math.inf if deadline is None else deadline)
-    return None if limit == math.inf else limit
+    return min(math.inf if seconds is None else now + seconds, math.inf if deadline is None else deadline)
 
 
 def _as_bytes(state: State | bytes | str) -> bytes:

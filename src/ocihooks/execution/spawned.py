@@ -19,12 +19,20 @@ from ocihooks.execution.descendants import (
     proc_is_ours,
     send,
     signal_children,
+    signal_descendants,
     signal_session,
     started_at,
 )
 from ocihooks.execution.exec import is_subreaper, set_subreaper
 from ocihooks.execution.output import pipe
-from ocihooks.execution.process import IGNORED_BY_PYTHON, KILL_WITHIN_S, LEAVE, TERM, HookProcess
+from ocihooks.execution.process import (
+    IGNORED_BY_PYTHON,
+    KILL_WITHIN_S,
+    LEAVE,
+    LOOK_DEEPER_EVERY,
+    TERM,
+    HookProcess,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,12 +46,14 @@ else:
 _LOOK_AFTER_S, _LOOK_AT_LEAST_S = 0.01, 1.0
 """When to look after a run for the first time, and how far apart later looks are at most."""
 
-_KILL_AGAIN_S = 0.001
+_KILL_AGAIN_S, _KILL_AT_MOST_S = 0.001, 5.0
 _GUARD_KILLS_WITHIN_S = 1.0
 _ANY_CHILD, _REAP_AT_ONCE = -1, 100
 _ALL = _signal.valid_signals()
 _ONE_THREAD = 3
 """Links of the directory of threads: itself, its parent, and one for each thread."""
+
+_DESCRIPTORS = "/proc/self/fd"
 
 _left: set[tuple[int, int]] = set()
 """Children that hooks left behind on purpose, as process id and time of the start; they are reaped when hooks run."""
@@ -64,7 +74,8 @@ def _is_alone() -> bool:
     threads = posix.stat("/proc/self/task").st_nlink
     if threads != _ONE_THREAD or _signal.getsignal(_signal.SIGCHLD) != _signal.SIG_DFL:
         return False
-    _reap_left()
+    if _left:
+        _reap_left()
     return proc_is_ours() and not _has_children()
 
 
@@ -90,7 +101,13 @@ def _reap_left() -> None:
 
 def _inheritable() -> list[int]:
     """The descriptors that a child would get besides the three standard ones."""
-    return [fd for fd in map(int, posix.listdir("/proc/self/fd")) if fd > 2 and _is_inheritable(fd)]
+    count = posix.stat(_DESCRIPTORS).st_size  # how many are open; 0 before Linux 6.2
+    try:
+        posix.get_inheritable(count - 1)
+        return [fd for fd in range(count) if posix.get_inheritable(fd) and fd > 2]
+    except OSError:  # there are gaps, or it was 0; listing them takes twice as long
+        pass
+    return [fd for fd in map(int, posix.listdir(_DESCRIPTORS)) if fd > 2 and _is_inheritable(fd)]
 
 
 def _is_inheritable(fd: int) -> bool:
@@ -107,6 +124,8 @@ class SpawnedHook(HookProcess):
     Args:
         inheritable: The descriptors that the hook must not have.
     """
+
+    has_keeper = False
 
     def __init__(self, inheritable: "list[int]") -> None:
         super().__init__()
@@ -135,23 +154,16 @@ class SpawnedHook(HookProcess):
             self.fd = posix.pidfd_open(self.pid)
 
     def _spawned(self, execute: "Exec", streams: "tuple[int, int, int]") -> int:
-        """No signal makes this process forget the hook: all wait until its process id is noted."""
-        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL)
         actions: list[tuple[int, ...]] = [(posix.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams)]
         actions += [(posix.POSIX_SPAWN_CLOSE, fd) for fd in self._inheritable]
-        try:
-            self.pid = posix.posix_spawn(
-                execute.program.path,
-                execute.program.argv,
-                execute.environ or {},
-                file_actions=actions,
-                setsid=True,
-                setsigmask=mask,
-                setsigdef=IGNORED_BY_PYTHON,
-            )
-            return self.pid
-        finally:
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        return posix.posix_spawn(
+            execute.program.path,
+            execute.program.argv,
+            execute.environ or {},
+            file_actions=actions,
+            setsid=True,
+            setsigdef=IGNORED_BY_PYTHON,
+        )
 
     def ready(self) -> bool:
         """Reap the hook, which has ended."""
@@ -177,7 +189,8 @@ class SpawnedHook(HookProcess):
         if order == TERM:
             signal_children(_signal.SIGTERM)
             return
-        if self.pid is not None and not self.finished:
+        # A signal's handler may have raised before the process id was noted; but all children are the hook's.
+        if self._was_subreaper is not None and not self.finished:
             if self._ending:
                 self._kill()
             if not self._reap_all():
@@ -185,10 +198,18 @@ class SpawnedHook(HookProcess):
         self.finished = True
 
     def _kill(self) -> None:
-        deadline = time.monotonic() + KILL_WITHIN_S
-        while not self._reap_all() and time.monotonic() < deadline:
+        """Kill and reap for as long as that gets anywhere, which on a busy machine may take a while."""
+        now = time.monotonic()
+        give_up, last, rounds, killed = now + KILL_WITHIN_S, now + _KILL_AT_MOST_S, 0, self.killed
+        while not self._reap_all() and now < min(give_up, last):
+            rounds += 1
             signal_children(_signal.SIGKILL)
+            if rounds % LOOK_DEEPER_EVERY == 0:
+                signal_descendants(_signal.SIGKILL)
             time.sleep(_KILL_AGAIN_S)
+            now = time.monotonic()
+            if self.killed > killed:
+                give_up, killed = now + KILL_WITHIN_S, self.killed
 
     def _note_alive(self) -> None:
         self.alive = tuple(descendants(posix.getpid()))

@@ -20,9 +20,12 @@ from ocihooks.supervisor.templates import TemplateError, expand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import NoReturn
 
     from ocihooks.supervisor.task import Task
+else:
+    import _signal  # what signal is made of, without enum
 
 OUTPUT_LIMIT = 64 * 1024
 DRAIN_S = 1.0
@@ -94,6 +97,7 @@ def main() -> "NoReturn":
             f"ocihooks: the supervisor is started by runtimes, with words from config.json; can't use these: {error}\n"
         )
         posix._exit(2)  # noqa: SLF001  (os._exit is this function)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # crun starts hooks with all signals blocked
     started, moment = time.time(), time.monotonic()
     state = State(_standard_input(), task.stage)
     outcome = supervise(task, state)

@@ -27,14 +27,15 @@ def write_line(file: str, level: str, message: str, **members: Any) -> None:
         **{name: _cut(value) for name, value in members.items()},
     }
     line = json.dumps(record).encode() + b"\n"
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         fd = os.open(file, flags, 0o600)
     except OSError:
         return
     try:
-        if _is_ours(os.fstat(fd)):
-            os.write(fd, line)
+        status = os.fstat(fd)
+        if _is_ours(status):
+            os.write(fd, line if _ends_a_line(fd, status.st_size) else b"\n" + line)
     except OSError:
         pass
     finally:
@@ -45,6 +46,11 @@ def _is_ours(status: os.stat_result) -> bool:
     """Whether this is a file of somebody trusted, and not another name that somebody gave to a file of theirs."""
     regular = status.st_mode & 0o170000 == _REGULAR
     return regular and status.st_nlink == 1 and status.st_uid in trust_here().owners
+
+
+def _ends_a_line(fd: int, size_bytes: int) -> bool:
+    """Whether a new line can begin there: the last one may have been cut off by a full file system."""
+    return size_bytes == 0 or os.pread(fd, 1, size_bytes - 1) == b"\n"
 
 
 def _cut(value: Any) -> Any:

@@ -7,24 +7,25 @@ from ocihooks.wrapper.arguments import FLAG, OTHER, VALUE, Call, Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _UNKNOWN_OPTIONS = 8  # 256 readings, 3 ms
 
 
 def read_every_way(argv: "Sequence[str]", flavours: "Sequence[str]") -> Call:
     """The call that all ways to read *argv* by the rules of *flavours* agree on, else one with a doubt."""
-    return _settle([call for flavour in flavours for call in _readings(argv, flavour)])
+    readings = (call for flavour in flavours for call in _readings(argv, flavour))
+    first = next(readings)
+    if first.operation in OTHER:
+        return first  # Must never fail, and no runtime has an option whose value is the name of a command.
+    return _settle([first, *readings])
 
 
 def _settle(readings: list[Call]) -> Call:
     """The one call that all *readings* agree on; where they don't, one with a doubt."""
-    first = readings[0]
-    if first.operation in OTHER:
-        return first  # Must never fail, and no runtime has an option whose value is the name of a command.
     accepted = [call for call in readings if call.changes_container and not call.refused]
     if not accepted:
-        return first
+        return readings[0]
     call = accepted[0]
     call.doubt = next((other.doubt for other in accepted if other.doubt), None)
     for other in accepted:
@@ -39,19 +40,19 @@ def _named(call: Call) -> str:
     return place if call.config == "config.json" else f"{place} with the configuration {quoted(call.config)}"
 
 
-def _readings(argv: "Sequence[str]", flavour: str) -> list[Call]:
+def _readings(argv: "Sequence[str]", flavour: str) -> "Iterator[Call]":
     """Every way to read *argv*: each option that we don't know may have no value (first) or take the next word."""
-    readings = []
     open_ends: list[dict[str, str]] = [{}]
     while open_ends:
         assumed = open_ends.pop()
         reader = Reader(flavour, argv, assumed)
         call = reader.read_all()
         if reader.unfamiliar is None:
-            readings.append(call)
+            yield call
         elif len(assumed) < _UNKNOWN_OPTIONS:
             open_ends += ({**assumed, reader.unfamiliar: kind} for kind in (VALUE, FLAG))
         else:
             call.doubt, call.refused = "the command line has too many options that ocihooks doesn't know", False
-            readings.append(call)
-    return readings
+            yield call
+            if call.changes_container:
+                return  # no other reading takes this doubt away, and there may be hundreds of long ones
