@@ -206,9 +206,9 @@ def start_as_from_a_terminal() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGQUIT, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+    for ending in (signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_IGN:
+            signal.signal(ending, signal.SIG_DFL)
     rt_sigaction = {"x86_64": 13, "aarch64": 134}.get(platform.machine())
     if rt_sigaction is not None:
         for number in (32, 33):
