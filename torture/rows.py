@@ -238,7 +238,7 @@ ROWS = (
         key="parallel",
         title="many containers created at once while rules are edited",
         asked="500 at once, 1,000 edits",
-        passes="none fails; each gets the old or the new rules, whole; while rules rest, at most twice runc's own time",
+        passes="none fails; each gets the old or the new rules, whole; the time is noted, twice runc's own is wanted",
         tests=("tests/integration/test_wrapper_parallel.py",),
         quick=True,
     ),

@@ -144,7 +144,7 @@ def test_many_at_once(
     if measured:
         record_property("amount", f"{resting_s / alone_s:.1f} times as long as runc alone while rules rest")
         record_property("amount", f"{wrapped_s / alone_s:.1f} times as long while they change all the time")
-        assert resting_s <= 2 * alone_s + 60  # twice is the promise; a minute is for machines that are busy
+        assert resting_s <= 2 * alone_s + 60  # twice is wanted, and noted; a minute is for machines that are busy
     for bundle in bundles:
         for name in ("changes.json", "same.json"):
             seen = [tuple(generation_of(bundle, name, stage)) for stage in STAGES]
