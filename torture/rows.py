@@ -246,7 +246,7 @@ ROWS = (
         key="editors",
         title="many who configure one engine at once, and one that is killed or stopped meanwhile",
         asked="16 with 50 edits each",
-        passes="nothing is lost; the next goes on within 1 s; who is stopped is named after 10 s",
+        passes="nothing is lost; the next one goes on without waiting; who is stopped is named after 10 s",
         tests=(
             "tests/integration/test_configure_parallel.py::test_editors",
             "tests/integration/test_configure_parallel.py::test_holder_killed",
