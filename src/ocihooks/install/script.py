@@ -34,8 +34,6 @@ TEMPLATE = """\
 #!{python} -IS
 {mark}
 # ocihooks {version}
-import sys
-
 BODY = r'''
 {body}'''
 WITHOUT_PACKAGE = r'''
