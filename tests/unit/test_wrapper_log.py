@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import socket
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,18 +85,27 @@ class TestLines:
         assert lines(log)[0]["msg"] == "x" * CONTAINER_TEXT_LIMIT
 
     def test_parallel(self, log: Path) -> None:
-        """Many writers at once don't mix their lines."""
+        """Many writers at once don't mix their lines, and none takes another's half-written line for a cut one."""
 
         def write_some() -> None:
-            for _ in range(50):
+            for _ in range(400):
                 write_line(str(log), "info", "x" * 900)
 
-        threads = [threading.Thread(target=write_some) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert [line["msg"] for line in lines(log)] == ["x" * 900] * 400
+        writers = [multiprocessing.get_context("fork").Process(target=write_some) for _ in range(8)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert [line["msg"] for line in lines(log)] == ["x" * 900] * 3200
+
+    def test_cut_line(self, log: Path) -> None:
+        """What a full file system left of a line doesn't swallow the next one."""
+        log.write_text('{"level": "in')
+        write_line(str(log), "info", "x")
+        write_line(str(log), "info", "y")
+        cut, *whole = log.read_text().splitlines()
+        assert cut == '{"level": "in'
+        assert [json.loads(line)["msg"] for line in whole] == ["x", "y"]
 
 
 def make_socket(path: Path) -> None:

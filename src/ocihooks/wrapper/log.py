@@ -35,7 +35,7 @@ def write_line(file: str, level: str, message: str, **members: Any) -> None:
     try:
         status = os.fstat(fd)
         if _is_ours(status):
-            os.write(fd, line if _ends_a_line(fd, status.st_size) else b"\n" + line)
+            os.write(fd, line if _ends_a_line(fd) else b"\n" + line)
     except OSError:
         pass
     finally:
@@ -48,9 +48,20 @@ def _is_ours(status: os.stat_result) -> bool:
     return regular and status.st_nlink == 1 and status.st_uid in trust_here().owners
 
 
-def _ends_a_line(fd: int, size_bytes: int) -> bool:
-    """Whether a new line can begin there: the last one may have been cut off by a full file system."""
-    return size_bytes == 0 or os.pread(fd, 1, size_bytes - 1) == b"\n"
+def _ends_a_line(fd: int) -> bool:
+    """
+    Whether a new line can begin there: the last one may have been cut off by a full file system.
+
+    While another process writes its line, the size can already count a part of it. Setting the file's times waits in
+    the kernel for such a write: only if the size is the same after that, nobody is writing the rest.
+    """
+    size_bytes = os.fstat(fd).st_size
+    while size_bytes and os.pread(fd, 1, size_bytes - 1) != b"\n":
+        os.utime(fd)
+        seen, size_bytes = size_bytes, os.fstat(fd).st_size
+        if size_bytes == seen:
+            return False
+    return True
 
 
 def _cut(value: Any) -> Any:
