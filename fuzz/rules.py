@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from fuzz.refusals import findings
 from ocihooks.compiled.compile import compile_rules
-from ocihooks.compiled.ruleset import RuleSet
+from ocihooks.compiled.ruleset import MEMBERS, RuleSet
+from ocihooks.compiled.store import pack_rules
 from ocihooks.errors import MatchError, only_errors
 from ocihooks.hooksd.directories import Rule
 from ocihooks.hooksd.fields import Reading
@@ -37,7 +38,9 @@ def rule(data: bytes) -> str:
         return verdict
     config.to_json()
     rules = compile_rules([Rule(name="10.json", file=FILE, config=config, status="active")], Settings(), ())
-    compiled = RuleSet.from_tuple(rules.packed())
+    members, packed = pack_rules(rules)
+    index = members[MEMBERS.index("rules")]
+    compiled = RuleSet((index, memoryview(packed)), **dict(zip(MEMBERS, members, strict=True)))
     for container in CONTAINERS:
         found = compiled.candidates(container)
         answers = [answer(found[0].when, container) if found else "no", answer(config.when, container)]

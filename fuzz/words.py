@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ocihooks.wrapper.arguments import CHANGING, Call, parse
+from ocihooks.wrapper.arguments import CHANGING, Call, changes_container, parse
 
 FLAVOURS = ("runc", "crun", "")
 
@@ -29,4 +29,4 @@ def words(data: bytes) -> str:
 
 def is_certain(call: Call) -> bool:
     """Whether the runtime surely reads the configuration that *call* names."""
-    return call.changes_container and not call.refused and call.doubt is None
+    return changes_container(call) and not call.refused and call.doubt is None

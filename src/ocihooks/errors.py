@@ -223,6 +223,10 @@ class UntrustedError(OCIHooksError):
     """A file that decides what root runs could have been written by somebody else."""
 
 
+class DamagedError(Exception):
+    """Compiled rules are not what was written; they are read from their files again, and nobody hears of it."""
+
+
 class RefusedError(OCIHooksError):
     """A modifier refuses to have a container created; raise it with the sentence that users are to see."""
 

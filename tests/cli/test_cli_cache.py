@@ -74,6 +74,22 @@ def test_fresh_then_cleared(place: Place, installed: Path, ocihooks: Run) -> Non
     assert list((place.root / "cache").iterdir()) == []
 
 
+def test_damaged_rule(place: Place, installed: Path, ocihooks: Run) -> None:
+    """A rule that is damaged is found although no container needs it; the next one that does has it read again."""
+    place.rule("a/10.json")
+    wait_until_old(place)
+    create(place, installed)
+    (kept,) = place.root.glob("cache/*.rules")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    shown = json.loads(ocihooks("cache", "show", "--prefix", "{DIR}/prefix", "--json").stdout)
+    assert (shown["fresh"], shown["reason"], shown["rules"]) == (False, "damaged", None)
+    create(place, installed)
+    assert kept.read_bytes() == whole
+    shown = json.loads(ocihooks("cache", "show", "--prefix", "{DIR}/prefix", "--json").stdout)
+    assert (shown["fresh"], shown["rules"]) == (True, 1)
+
+
 def wait_until_old(place: Place) -> None:
     """Wait until everything in the place has been left alone for two seconds; its change times can't be set back."""
     import time

@@ -13,7 +13,7 @@ from ocihooks.cli.command import STATUSES
 from ocihooks.cli.group import SUMMARIES, cli
 from ocihooks.cli.reference import ENVIRONMENT
 from ocihooks.cli.run import INTERRUPTED
-from ocihooks.wrapper.arguments import parse
+from ocihooks.wrapper.arguments import changes_container, parse
 
 PAGE = DIRECTORY / "ocihooks.1"
 
@@ -102,7 +102,7 @@ def test_example_can_be_parsed(page: str, line: str, monkeypatch: pytest.MonkeyP
     program, name, *words = shlex.split(line)
     if program == "ocihooks-runtime":
         call = parse([name, *words], "runc")
-        assert call.changes_container
+        assert changes_container(call)
         assert not call.refused
         return
     assert program == "ocihooks"

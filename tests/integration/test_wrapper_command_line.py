@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ocihooks.testing.bundles import MadeBundle
 from ocihooks.testing.runtimes import PrivateRuntime
-from ocihooks.wrapper.arguments import Call, parse
+from ocihooks.wrapper.arguments import Call, changes_container, config_file, parse
 
 pytestmark = pytest.mark.runtime
 
@@ -94,7 +94,7 @@ def bundles(runtime: PrivateRuntime) -> dict[str, MadeBundle]:
 
 def _named(call: Call, here: Path, bundles: dict[str, MadeBundle]) -> str | None:
     """The container whose configuration *call* names; None: none of them."""
-    path = (here / call.config_path).resolve()
+    path = (here / config_file(call)).resolve()
     if path == bundles["one"].directory / "other.json":
         return "other"
     return next((name for name, bundle in bundles.items() if path == bundle.config_path), None)
@@ -122,11 +122,11 @@ def test_the_named_bundle_is_the_one_that_runs(
     call = parse(["--root", str(runtime.root), *words], runtime.name)
     assert call.root == str(runtime.root)
     if printed is None:
-        assert ran.status != 0 or not call.changes_container
+        assert ran.status != 0 or not changes_container(call)
         return
     assert _named(call, here, bundles) == printed
     assert call.container_id == container_id
-    assert call.changes_container
+    assert changes_container(call)
     assert (call.refused, call.doubt) == (False, None)
 
 
@@ -232,6 +232,6 @@ def test_any_line_means_the_same_to_the_runtime(
     if tried is None:
         return
     for call in (parse(words, runtime.name), parse(words, "")):
-        assert call.changes_container
+        assert changes_container(call)
         assert not call.refused
         assert call.doubt or tried in ((call.bundle, call.config) if tried else (call.bundle,)), str(ran)

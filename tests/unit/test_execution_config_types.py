@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ocihooks.document import parse_document
-from ocihooks.execution.config_types import BOOLEAN, CONFIG, EACH, STRING, Integer, Shape, misfits
+from ocihooks.execution.config_types import BOOLEAN, CONFIG, EACH, STRING, Shape, misfits
 
 
 def faults(config: object) -> list[str]:
@@ -22,7 +22,7 @@ def example(shape: Shape) -> Any:
         return {name.replace(EACH, "any"): example(inner) for name, inner in shape.items()}
     if isinstance(shape, list):
         return [example(shape[0])]
-    return shape.high if isinstance(shape, Integer) else {STRING: "x", BOOLEAN: True}[shape]
+    return shape.stop - 1 if isinstance(shape, range) else {STRING: "x", BOOLEAN: True}[shape]
 
 
 def leaves(shape: Shape, pointer: str = "") -> Iterator[tuple[str, Shape]]:
@@ -63,15 +63,14 @@ def test_every_member_has_one_type(pointer: str) -> None:
     assert faults(put(example(CONFIG), pointer, None)) == []
 
 
-INTEGERS = {pointer: shape for pointer, shape in LEAVES.items() if isinstance(shape, Integer)}
+INTEGERS = {pointer: shape for pointer, shape in LEAVES.items() if isinstance(shape, range)}
 
 
 @pytest.mark.parametrize(("pointer", "shape"), INTEGERS.items(), ids=INTEGERS)
-def test_whole_numbers_have_their_range(pointer: str, shape: Integer) -> None:
+def test_whole_numbers_have_their_range(pointer: str, shape: range) -> None:
     """Both ends of the range fit, their neighbours outside don't."""
-    counts = [
-        len(faults(put(example(CONFIG), pointer, n))) for n in (shape.low - 1, shape.low, shape.high, shape.high + 1)
-    ]
+    numbers = (shape.start - 1, shape.start, shape.stop - 1, shape.stop)
+    counts = [len(faults(put(example(CONFIG), pointer, number))) for number in numbers]
     assert counts == [1, 0, 0, 1]
 
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 import ast
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import ocihooks
 from ocihooks.install.image import EVERY_CALL, EVERY_CREATE
-from ocihooks.install.lean import RARE, RECORDS, lean
+from ocihooks.install.lean import RARE, RECORDS, UNASKED, lean
 from ocihooks.install.programs import PROGRAMS
+
+IMPORTING = """
+import sys, marshal
+import posix
+from a.b import c
+from d import e, f as g
+
+
+def h():
+    import os.path
+    from d import e
+
+    return e, os
+"""
 
 PACKAGE = Path(ocihooks.__file__).parent
 MODULES = sorted(
@@ -41,6 +56,10 @@ class Plan:
 
     def __init__(self, hooks: "list[int]", *, size: int = limit) -> None:
         self.hooks, self.size = tuple(hooks), size
+
+    def larger(self, other: "Plan", *, by: int = 0) -> bool:
+        """Compare."""
+        return self.size > other.size + by
 
 
 class Config(Plan):
@@ -84,6 +103,8 @@ class TestLean:
         config = names["Config"]([], size=7)
         config.more = 1
         assert (config.hooks, config.size, config.more) == ((), 7, 1)
+        assert config.larger(plan)
+        assert not config.larger(plan, by=4)
         assert not isinstance(names["Plan"], type)
         assert isinstance(names["Kept"], type)
         with pytest.raises(TypeError, match="sise"):
@@ -105,6 +126,17 @@ class TestLean:
             names["often"](2, 3)
         assert run(apart["rarely"], names)["often"](2, 3) == 7
 
+    def test_ready_modules(self) -> None:
+        """Modules that are there already are not imported: only the others are, in functions, too."""
+        tree, _ = lean(ast.parse(IMPORTING), ready=frozenset({"sys", "marshal", "d", "os.path"}))
+        imported = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+        assert imported == ["import posix", "from a.b import c", "import os.path"]
+        there = {"sys": "the system", "marshal": "", "d": SimpleNamespace(e=1, f=2)}
+        names = run(
+            ast.Module([line for line in tree.body if ast.unparse(line) not in imported], []), {"_modules_": there}
+        )
+        assert (names["sys"], names["e"], names["g"], names["h"]()[0]) == ("the system", 1, 2, 1)
+
 
 class TestTables:
     """They fit the sources."""
@@ -122,8 +154,8 @@ class TestTables:
         assert used.isdisjoint(RARE[module])
         assert module in MODULES
 
-    def test_records_only_hold_attributes(self) -> None:
-        """They have no methods, decorators or other bases."""
+    def test_records_are_simple(self) -> None:
+        """They have attributes and plain methods, no decorators or other bases; what is left out of them is there."""
         found = {
             node.name: node
             for module in MODULES
@@ -135,9 +167,13 @@ class TestTables:
         for node in found.values():
             assert not node.decorator_list + node.keywords
             assert {ast.unparse(base) for base in node.bases} <= RECORDS
-            assert [child.name for child in node.body if isinstance(child, ast.FunctionDef)] == ["__init__"] * (
-                not node.bases
-            )
+            methods = {child.name: child for child in node.body if isinstance(child, ast.FunctionDef)}
+            left_out = UNASKED.get(node.name, ())
+            assert set(left_out) <= set(methods)
+            kept = {name: method for name, method in methods.items() if name not in left_out}
+            assert [name for name in kept if name.startswith("__")] == ["__init__"] * (not node.bases)
+            assert not any(method.decorator_list for method in kept.values())
+            assert not node.bases or not kept
 
     def test_nobody_asks_for_their_class(self) -> None:
         """Nothing in the package depends on a record's class: neither isinstance nor a runtime annotation."""

@@ -16,7 +16,7 @@ from tests.unit.launcher_programs import Builds, Bundle, Case, Installed, answer
 
 from ocihooks.compiled.skip import MAGIC, _checksum
 from ocihooks.wrapper import arguments
-from ocihooks.wrapper.arguments import CHANGING, parse
+from ocihooks.wrapper.arguments import CHANGING, changes_container, config_file, parse
 
 builds = launcher_programs.builds
 sanitized = launcher_programs.sanitized
@@ -98,15 +98,15 @@ def _word(rng: random.Random, bundle: str) -> str:
 
 def is_no_create(words: Sequence[str]) -> bool:
     """Whether both runtimes surely read no config.json."""
-    return not any(parse(words, flavour).changes_container for flavour in FLAVOURS)
+    return not any(changes_container(parse(words, flavour)) for flavour in FLAVOURS)
 
 
 def is_create_in(words: Sequence[str], bundle: str) -> bool:
     """Whether both runtimes surely create a container from this very bundle."""
     calls = [parse(words, flavour) for flavour in (*FLAVOURS, "")]
     return all(
-        (call.operation, call.bundle, call.config_path) == ("create", bundle, f"{bundle}/config.json")
-        and (call.doubt, call.refused, call.prints, call.changes_container) == (None, False, False, True)
+        (call.operation, call.bundle, config_file(call)) == ("create", bundle, f"{bundle}/config.json")
+        and (call.doubt, call.refused, call.prints, changes_container(call)) == (None, False, False, True)
         for call in calls
     )
 
@@ -142,7 +142,7 @@ def test_without_interpreter_creates_are_refused(builds: Builds) -> None:
         calls = [parse(words, flavour) for flavour in FLAVOURS]
         if sum(word in OPERATIONS for word in words) > 1 or not is_familiar(words):
             continue  # the name of an operation may be a value here, which no engine does
-        if all(call.changes_container and not call.refused and not call.doubt for call in calls):
+        if all(changes_container(call) and not call.refused and not call.doubt for call in calls):
             refused += 1
             assert answer == "x", words
         elif all(call.operation in arguments.OTHER[:12] for call in calls) and words[0] == calls[0].operation:

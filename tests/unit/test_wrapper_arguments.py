@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import ocihooks
-from ocihooks.wrapper.arguments import CHANGING, Call, parse
+from ocihooks.wrapper.arguments import CHANGING, MEMBERS, Call, changes_container, config_file, parse
 
 SOURCE = Path(ocihooks.__file__).parents[1]
 RECORDED = json.loads((Path(__file__).parents[1] / "conformance" / "engine_argv.json").read_text())
@@ -58,7 +58,7 @@ def test_recorded_call_is_understood(recorded: dict[str, Any], flavour: str) -> 
     assert call.log_format == (_value(argv, "--log-format") or "text")
     assert call.root == _value(argv, "--root")
     assert call.container_id == _container_id(argv, operation)
-    assert call.changes_container == (operation == "create")
+    assert changes_container(call) == (operation == "create")
     assert (call.refused, call.doubt, call.config) == (False, None, "config.json")
 
 
@@ -67,7 +67,7 @@ def test_recorded_call_is_understood(recorded: dict[str, Any], flavour: str) -> 
 def test_recorded_shape_is_understood(argv: list[str], flavour: str) -> None:
     """Each shape of a call gives the bundle and the id that stand in it, and only a create changes a container."""
     call = parse(argv, flavour)
-    assert call.changes_container == ("create" in argv)
+    assert changes_container(call) == ("create" in argv)
     assert call.bundle == ("<path>" if "--bundle" in argv else "")
     assert call.container_id == ("<id>" if "<id>" in argv else None)
     assert (call.refused, call.doubt) == (False, None)
@@ -85,9 +85,9 @@ def test_tried_form_names_the_bundle_that_ran(form: dict[str, Any], runtime: str
     if not _ran(form, runtime):
         assert call.doubt is None
         return
-    assert call.changes_container
+    assert changes_container(call)
     assert (call.refused, call.doubt) == (False, None)
-    assert call.config_path == _configuration_that_ran(form["argv"])
+    assert config_file(call) == _configuration_that_ran(form["argv"])
 
 
 def _configuration_that_ran(argv: list[str]) -> str:
@@ -100,9 +100,9 @@ def test_tried_form_of_an_unknown_runtime(form: dict[str, Any]) -> None:
     """A form that any runtime runs names that configuration for a runtime we don't know, or a doubt."""
     if any(_ran(form, runtime) for runtime in ("runc 1.1.5", "crun 1.8.1")):
         call = parse(form["argv"], "")
-        assert call.changes_container
+        assert changes_container(call)
         assert not call.refused
-        assert call.doubt or call.config_path == _configuration_that_ran(form["argv"])
+        assert call.doubt or config_file(call) == _configuration_that_ran(form["argv"])
 
 
 @pytest.mark.parametrize("argv", [["run", "-b", "b1"], ["run", "-b", "b1", "f1", "extra"]], ids=" ".join)
@@ -112,7 +112,7 @@ def test_a_missing_or_second_id_is_left_to_the_runtime(argv: list[str], flavour:
     form = next(form for form in RECORDED["forms"]["tried"] if form["argv"] == argv)
     assert not any(_ran(form, runtime) for runtime in ("runc 1.1.5", "crun 1.8.1"))
     call = parse(argv, flavour)
-    assert call.changes_container
+    assert changes_container(call)
     assert call.refused
 
 
@@ -143,8 +143,8 @@ READ = {
     "double dash before the command": (ANY, "-- create -b B i", {"bundle": "B"}),
     "double dash behind the id": (RUNC, "create -b B i --", {"bundle": "B"}),
     "twice: the last wins": (ANY, "create -b A --bundle B i", {"bundle": "B"}),
-    "no bundle": (ANY, "create i", {"bundle": "", "config_path": "config.json"}),
-    "empty bundle": (ANY, "create --bundle= i", {"bundle": "", "config_path": "config.json"}),
+    "no bundle": (ANY, "create i", {"bundle": "", "file": "config.json"}),
+    "empty bundle": (ANY, "create --bundle= i", {"bundle": "", "file": "config.json"}),
     "a value that looks like an option": (ANY, "create --bundle -d i", {"bundle": "-d"}),
     "a value that is two dashes": (ANY, "create --pid-file -- --bundle B i", {"bundle": "B"}),
     "a negative number": (ANY, "create --preserve-fds -1 -b B i", {"bundle": "B"}),
@@ -184,16 +184,16 @@ READ = {
         "restore --empty-ns network --auto-dedup --lazy-pages --lsm-mount-context C --no-subreaper -b B i",
         {"bundle": "B"},
     ),
-    "other configuration": (CRUN, "run -b B -f F i", {"bundle": "B", "config": "F", "config_path": "F"}),
-    "other configuration attached": (CRUN, "run -b B -fF i", {"config_path": "F"}),
-    "other configuration, long": (CRUN, "run -b B --config=F i", {"config_path": "F"}),
-    "the usual name is in the bundle for crun": (CRUN, "run -b B -f config.json i", {"config_path": "B/config.json"}),
+    "other configuration": (CRUN, "run -b B -f F i", {"bundle": "B", "config": "F", "file": "F"}),
+    "other configuration attached": (CRUN, "run -b B -fF i", {"file": "F"}),
+    "other configuration, long": (CRUN, "run -b B --config=F i", {"file": "F"}),
+    "the usual name is in the bundle for crun": (CRUN, "run -b B -f config.json i", {"file": "B/config.json"}),
     "the usual name is in the working directory for runc": (
         RUNC,
         "run -b B --config config.json i",
-        {"config_path": "./config.json"},
+        {"file": "./config.json"},
     ),
-    "empty configuration of runc": (RUNC, "run -b B --config= i", {"config_path": "B/config.json"}),
+    "empty configuration of runc": (RUNC, "run -b B --config= i", {"file": "B/config.json"}),
     "bytes that are no UTF-8": (ANY, "create --bundle=/\udcff i", {"bundle": "/\udcff"}),
     "unknown option with a value in the same word": (ANY, "--new=1 create --newer=2 --bundle B i", {"bundle": "B"}),
     "unknown flag before the bundle": (ANY, "create --new --bundle B i", {"bundle": "B"}),
@@ -217,9 +217,10 @@ READ = {
 def test_line_is_read_as_the_runtime_reads_it(flavour: str, line: str, expected: dict[str, str]) -> None:
     """A line that the runtime accepts gives what it would use, the id, and no doubt."""
     call = parse(line.split(), flavour)
-    assert {name: getattr(call, name) for name in expected} == expected
+    found = {"file": config_file(call)} | {name: getattr(call, name) for name in MEMBERS}
+    assert {name: found[name] for name in expected} == expected
     assert call.container_id == "i"
-    assert call.changes_container
+    assert changes_container(call)
     assert (call.refused, call.doubt) == (False, None)
 
 
@@ -246,7 +247,7 @@ def test_line_is_read_as_the_runtime_reads_it(flavour: str, line: str, expected:
 def test_a_line_with_two_meanings_is_in_doubt(flavour: str, line: str) -> None:
     """A line that versions or kinds of runtimes read differently, and may accept, carries a sentence that says so."""
     call = parse(line.split(), flavour)
-    assert call.changes_container
+    assert changes_container(call)
     assert call.doubt
     assert not call.refused
 
@@ -292,7 +293,7 @@ def test_a_doubt_names_what_it_is_between() -> None:
 def test_other_lines_change_no_container(line: str, flavour: str) -> None:
     """Help, version, every other operation and no operation at all leave containers alone, without any doubt."""
     call = parse(line.split(), flavour)
-    assert not call.changes_container
+    assert not changes_container(call)
     assert call.doubt is None
 
 
@@ -314,7 +315,7 @@ def test_help_of_one_runtime(flavour: str, line: str) -> None:
     """Each runtime's own spellings of help and version change no container either."""
     call = parse(line.split(), flavour)
     assert call.prints
-    assert not call.changes_container
+    assert not changes_container(call)
 
 
 @pytest.mark.parametrize(

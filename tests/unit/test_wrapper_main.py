@@ -102,7 +102,7 @@ class Place:
         if images:
             self.image.with_suffix(START).write_bytes(build_start(made.body, str(self.script), made.key))
             for ending, modules in ENDINGS.items():
-                self.image.with_suffix(ending).write_bytes(build_image(modules))
+                self.image.with_suffix(ending).write_bytes(build_image(modules, EVERY_CALL))
 
     def call(self, words: Sequence[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         """Call the script as an engine does."""
@@ -295,7 +295,7 @@ class Copy:
         place.write(paths, images=images)
         for ending in ENDINGS if images else ():
             code = f"import sys; sys.path[:0] = {paths}; from ocihooks.install.image import ENDINGS, build_image; "
-            code += f"sys.stdout.buffer.write(build_image(ENDINGS[{ending!r}]))"
+            code += f"sys.stdout.buffer.write(build_image(ENDINGS[{ending!r}], ENDINGS['.call']))"
             built = subprocess.run([PYTHON, "-IS", "-c", code], check=True, capture_output=True).stdout
             place.image.with_suffix(ending).write_bytes(built)
 
@@ -370,8 +370,49 @@ class TestOurFaults:
         assert copy.place.reached(copy.place.call(OTHERS[0]))
 
 
+LOADING = """
+import sys
+
+sys.path[:0] = {paths}
+from ocihooks.wrapper.installation import Installation
+from ocihooks.wrapper.main import main
+
+def load(ending):
+    with open({loaded!r}, "a") as stream:
+        stream.write(ending)
+
+settings = {{"settings": {settings!r}, "hooks_dirs": ({hooks!r},)}}
+main(Installation(name="w", script="/w", runtime={runtime!r}, **settings), load)
+"""
+"""A wrapper whose images are empty, and that notes which ones it asks for."""
+
+
 class TestImages:
     """Compiled modules in files of their own."""
+
+    @pytest.mark.parametrize(
+        ("words", "asked"),
+        [
+            pytest.param(["state", "c1"], "", id="other"),
+            pytest.param(["create", "--bundle", "BUNDLE", "c1"], ".create", id="create"),
+        ],
+    )
+    def test_needed(self, words: list[str], asked: str, place: Place) -> None:
+        """The image of what a container needs is loaded once where one is prepared, and by no other call."""
+        loaded = place.directory / "loaded"
+        loaded.touch()
+        text = LOADING.format(
+            paths=package_paths(),
+            loaded=str(loaded),
+            settings=str(place.settings),
+            hooks=str(place.hooks),
+            runtime=str(place.runtime),
+        )
+        shown = [word.replace("BUNDLE", str(place.bundle.directory)) for word in words]
+        run = subprocess.run([PYTHON, "-IS", "-c", text, *shown], capture_output=True, check=False, cwd="/", env={})
+        assert (run.returncode, run.stderr) == (7, b"")
+        assert loaded.read_text() == asked
+        assert ("hooks" in place.bundle.config()) == bool(asked)
 
     @pytest.mark.parametrize("ending", [START, *ENDINGS])
     @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from ocihooks.cli.command import Command, Example
 from ocihooks.cli.options import json_option
 from ocihooks.cli.output import columns, write, write_json
 from ocihooks.cli.run import environment
+from ocihooks.compiled.load import rule_at
 from ocihooks.compiled.ruleset import RuleSet
 from ocihooks.compiled.skip import allows_skipping
+from ocihooks.errors import DamagedError
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, installation
 from ocihooks.install.record import Record
 from ocihooks.wrapper.cache import Cache, load_cached
@@ -87,17 +89,28 @@ def _clear(cache: Cache) -> bool:
     return bool(found)
 
 
+def _checked(rules: RuleSet | None, reason: str) -> tuple[RuleSet | None, str]:
+    """What was loaded, if each of the rules is whole; the wrapper looks only at those that it needs."""
+    if rules is None or rules.packed is None:
+        return rules, reason
+    try:
+        for number in range(len(rules.needs)):
+            rule_at(number, *rules.packed)
+    except DamagedError:
+        return None, "damaged"
+    return rules, reason
+
+
 def as_document(cache: Cache, *, cleared: bool) -> tuple[dict[str, Any], bool]:
     """The result, and whether the compiled rules are fresh."""
-    rules: RuleSet | None
-    rules, reason = load_cached(cache)
+    rules, reason = _checked(*load_cached(cache))
     there = bool(cache.file) and os.path.exists(cache.file)
     document = {
         "file": cache.file,
         "size_bytes": os.path.getsize(cache.file) if there else None,
         "fresh": rules is not None,
         "reason": reason if there or not cache.file else "no container has been created since the rules changed",
-        "rules": len(rules.rules) if rules else None,
+        "rules": len(rules.needs) if rules else None,
         "shortcut": rules is not None and _skips(cache.skip_file),
         "cleared": cleared,
     }

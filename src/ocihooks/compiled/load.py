@@ -7,6 +7,7 @@ import sys
 from _imp import source_hash
 from time import time_ns
 
+import ocihooks
 from ocihooks.compiled.sources import packed_unchanged
 from ocihooks.trust import Trust, read_trusted
 from ocihooks.version import __version__
@@ -18,16 +19,19 @@ if TYPE_CHECKING:
     from ocihooks.compiled.ruleset import RuleSet
 
 
-MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 7\n".encode()
+MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 9\n".encode()
 """
 Format, version and interpreter; a file with another first line is foreign.
 
-Behind it: the hash of the values' part, its size in eight bytes, that part, and the snapshot of their sources. The
-snapshot is left unread when the launcher has looked at the sources: with many rules that is most of the work.
+Behind it: the hash of the values' part, its size in eight bytes, that part, the snapshot of their sources, and the
+rules. The snapshot is left unread when the launcher has looked at the sources, and a rule unless a container may match
+it: with many rules that is most of the work.
 """
 
 MAX_BYTES = 64 << 20
 HASH_KEY = 0x6F6369686F6F6B73
+ENTRY_BYTES = 12
+"""Size of what stands in the values' part for each rule: its hash, and where it ends among the rules, in four bytes."""
 
 
 def load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int = 0) -> "tuple[RuleSet | None, str]":
@@ -39,11 +43,17 @@ def load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int = 0)
         owner: The user id that has to own the file.
         unchanged: Checksum of the launcher's data whose sources it found unchanged; 0: it didn't look.
     """
-    from ocihooks.compiled.ruleset import RuleSet
+    from ocihooks.compiled.ruleset import MEMBERS, RuleSet
 
     try:
-        value, why = _load(path, identity, owner, unchanged)
-        return (RuleSet.from_tuple(value) if why == "fresh" else None), why
+        value, why, packed = _load(path, identity, owner, unchanged)
+        if why != "fresh":
+            return None, why
+        members = dict(zip(MEMBERS, value, strict=True))
+        index, members["rules"] = members["rules"], ()
+        if int.from_bytes(index[-4:], "little") != len(packed):
+            return None, "damaged"
+        return RuleSet((index, packed), **members), why
     except Exception as error:  # noqa: BLE001  (whatever is wrong with a cache, the rules are read from their files)
         return None, f"not usable: {error}"
 
@@ -51,29 +61,45 @@ def load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int = 0)
 def load_value(path: str, identity: "tuple[Any, ...]", owner: int) -> "tuple[Any, bool]":
     """As `load`, for what `encode_value` wrote: the value, which may be stale or None, and whether it is fresh."""
     try:
-        value, why = _load(path, identity, owner, 0)
+        value, why, _ = _load(path, identity, owner, 0)
         return value, why == "fresh"
     except Exception:  # noqa: BLE001  (whatever is wrong with a cache, what it holds is read from its sources)
         return None, False
 
 
-def _load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int) -> "tuple[Any, str]":
+def rule_at(number: int, index: bytes, packed: memoryview) -> "Any":
+    """
+    One of the rules *packed*, found by the *index* over them.
+
+    Raises:
+        DamagedError: It is not the rule that was written.
+    """
+    entry = index[number * ENTRY_BYTES : (number + 1) * ENTRY_BYTES]
+    start = index[number * ENTRY_BYTES - 4 : number * ENTRY_BYTES] if number else b""
+    rule = packed[int.from_bytes(start, "little") : int.from_bytes(entry[8:], "little")]
+    if source_hash(HASH_KEY, rule) != entry[:8]:
+        raise ocihooks.errors.DamagedError
+    return marshal.loads(rule)  # noqa: S302  (only root could have written it, and the hash fits)
+
+
+def _load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int) -> "tuple[Any, str, memoryview]":
     data = memoryview(read_trusted(path, Trust((0, owner)), MAX_BYTES))
     start = len(MAGIC)
     if data[:start] != MAGIC:
-        return None, "written by another version or interpreter"
+        return None, "written by another version or interpreter", data
     end = start + 16 + int.from_bytes(data[start + 8 : start + 16], "little")
-    body, seen = data[start + 16 : end], data[end:]
+    body = data[start + 16 : end]
     if source_hash(HASH_KEY, body) != data[start : start + 8]:
-        return None, "damaged"
+        return None, "damaged", data
     # Only root could have written it, and the hash fits.
-    found, youngest, checksum, seen_hash, value = marshal.loads(body)  # noqa: S302
+    found, youngest, checksum, seen_hash, seen_bytes, value = marshal.loads(body)  # noqa: S302
+    seen, packed = data[end : end + seen_bytes], data[end + seen_bytes :]
     if found != identity:
-        return value, "made for other settings, directories or users"
+        return value, "made for other settings, directories or users", packed
     if youngest > time_ns():
-        return value, "a source has a time in the future"
+        return value, "a source has a time in the future", packed
     told = unchanged != 0 and unchanged == checksum
-    return value, "fresh" if told else _staleness(seen, seen_hash)
+    return value, "fresh" if told else _staleness(seen, seen_hash), packed
 
 
 def _staleness(seen: memoryview, seen_hash: bytes) -> str:

@@ -2,10 +2,8 @@
 The rules and settings that the wrapper works with, whether fresh from the files or from the cache.
 
 All of it is plain tuples, lists and texts, since that is what the cached file holds; the rules that a container may
-match are unpacked into objects, the others are never looked at.
+match are read from it and unpacked into objects, the others are never looked at.
 """
-
-from marshal import dumps, loads
 
 from ocihooks.compiled.search import Search
 
@@ -78,12 +76,34 @@ class CompiledRuleView:
         self.hook = CompiledHook(hook)
 
 
+MEMBERS = (
+    "default_timeout",
+    "hooks_dirs",
+    "injector_dir",
+    "injectors",
+    "log",
+    "modifiers",
+    "needs",
+    "prepend",
+    "records",
+    "refused",
+    "rules",
+    "sandbox",
+    "static",
+    "trusted_groups",
+    "trusted_owners",
+    "warnings",
+)
+"""The attributes of a `RuleSet`, in the order in which the cached file has them."""
+
+
 class RuleSet:
     """
     What the wrapper knows before it has seen a container.
 
     Attributes:
-        rules: Compiled rules in the order in which they run, see `ocihooks.compiled.compile`; bytes: still packed.
+        rules: Compiled rules in the order in which they run, see `ocihooks.compiled.compile`.
+        packed: In their place, an index and what it is about, see `ocihooks.compiled.load`; None: they are not packed.
         needs: For each rule a text without which no container matches it, or "".
         static: Static hook files: (file, JSON text of its hooks object).
         hooks_dirs: Hooks directories and the settings file, by which we know our own entries in a config.json.
@@ -101,24 +121,7 @@ class RuleSet:
         warnings: Findings that the policy tolerates, likewise.
     """
 
-    __slots__ = (
-        "default_timeout",
-        "hooks_dirs",
-        "injector_dir",
-        "injectors",
-        "log",
-        "modifiers",
-        "needs",
-        "prepend",
-        "records",
-        "refused",
-        "rules",
-        "sandbox",
-        "static",
-        "trusted_groups",
-        "trusted_owners",
-        "warnings",
-    )
+    __slots__ = (*MEMBERS, "packed")
 
     default_timeout: int | None
     hooks_dirs: tuple[str, ...]
@@ -137,27 +140,22 @@ class RuleSet:
     trusted_owners: tuple[int, ...]
     warnings: "tuple[tuple[str | None, ...], ...]"
 
-    def __init__(self, **members: "Any") -> None:
-        for name in self.__slots__:
+    def __init__(self, packed: "tuple[bytes, memoryview] | None" = None, **members: "Any") -> None:
+        self.packed = packed
+        for name in MEMBERS:
             setattr(self, name, members[name])
 
-    def packed(self) -> "tuple[Any, ...]":
-        """All of it, as the cached file holds it, each rule as bytes."""
-        members = {name: getattr(self, name) for name in self.__slots__}
-        members["rules"] = tuple(dumps(rule) for rule in self.rules)
-        return tuple(members.values())
-
-    @classmethod
-    def from_tuple(cls, members: "tuple[Any, ...]") -> "RuleSet":
-        """What `packed` gave; rules stay packed until they are looked at."""
-        return cls(**dict(zip(cls.__slots__, members, strict=True)))
-
     def candidates(self, container: "Container") -> "list[CompiledRuleView]":
-        """The rules that may match *container*, in order; no other rule matches it or fails for it."""
+        """
+        The rules that may match *container*, in order; no other rule matches it or fails for it.
+
+        Raises:
+            DamagedError: They are in a cached file that is damaged.
+        """
         if container.args is not None and not container.args:
-            return [_view(rule) for rule in self.rules]  # any rule with commands may be an error here
+            return [_view(self, i) for i in range(len(self.needs))]  # any rule with commands may be an error here
         texts = "\n".join((*container.annotations, *container.annotations.values(), *(container.args or ())[:1]))
-        return [_view(self.rules[i]) for i, need in enumerate(self.needs) if need in texts]
+        return [_view(self, i) for i, need in enumerate(self.needs) if need in texts]
 
     def asked(self, process: "dict[str, Any] | None") -> tuple[bytes, ...]:
         """The injector files, packed, that a container with *process* may ask for; no other file is wanted."""
@@ -172,5 +170,9 @@ class RuleSet:
         return tuple([packed for _, packed in self.injectors]) if names else ()
 
 
-def _view(rule: "CompiledRule | bytes") -> CompiledRuleView:
-    return CompiledRuleView(loads(rule) if isinstance(rule, bytes) else rule)  # noqa: S302  (from the cached file)
+def _view(rules: RuleSet, number: int) -> CompiledRuleView:
+    if rules.packed is None:
+        return CompiledRuleView(rules.rules[number])
+    from ocihooks.compiled.load import rule_at
+
+    return CompiledRuleView(rule_at(number, *rules.packed))

@@ -4,12 +4,14 @@ Writes the cached file of compiled rules, which `ocihooks.compiled.load` reads.
 
 from __future__ import annotations
 
+import itertools
 import marshal
 import posix
 from _imp import source_hash
 from typing import TYPE_CHECKING, Any
 
 from ocihooks.compiled.load import HASH_KEY, MAGIC
+from ocihooks.compiled.ruleset import MEMBERS
 from ocihooks.compiled.snapshot import youngest_ns
 from ocihooks.compiled.sources import pack
 
@@ -22,20 +24,33 @@ QUIET_NS = 2_000_000_000
 
 
 def encode(identity: tuple[Any, ...], seen: Snapshot, rules: RuleSet, checksum: int = 0) -> bytes:
-    """The bytes of a cached file; each rule is packed by itself, since most are never looked at."""
-    return encode_value(identity, seen, rules.packed(), checksum)
+    """The bytes of a cached file."""
+    value, packed = pack_rules(rules)
+    return encode_value(identity, seen, value, checksum, packed)
 
 
-def encode_value(identity: tuple[Any, ...], seen: Snapshot, value: Any, checksum: int = 0) -> bytes:
+def pack_rules(rules: RuleSet) -> tuple[tuple[Any, ...], bytes]:
+    """The members of *rules* as the cached file has them, with an index for the rules; and the rules, one by one."""
+    parts = [marshal.dumps(rule) for rule in rules.rules]
+    ends = itertools.accumulate(map(len, parts))
+    index = [source_hash(HASH_KEY, part) + end.to_bytes(4, "little") for part, end in zip(parts, ends, strict=True)]
+    members = {name: getattr(rules, name) for name in MEMBERS} | {"rules": b"".join(index)}
+    return tuple(members.values()), b"".join(parts)
+
+
+def encode_value(
+    identity: tuple[Any, ...], seen: Snapshot, value: Any, checksum: int = 0, packed: bytes = b""
+) -> bytes:
     """
     The bytes of a cached file with any value that can be marshalled.
 
     Args:
         checksum: That of the launcher's data about the same sources; 0: there is none.
+        packed: What only few calls read of it.
     """
     sources = pack(seen)
-    body = marshal.dumps((identity, youngest_ns(seen), checksum, source_hash(HASH_KEY, sources), value))
-    return b"".join((MAGIC, source_hash(HASH_KEY, body), len(body).to_bytes(8, "little"), body, sources))
+    body = marshal.dumps((identity, youngest_ns(seen), checksum, source_hash(HASH_KEY, sources), len(sources), value))
+    return b"".join((MAGIC, source_hash(HASH_KEY, body), len(body).to_bytes(8, "little"), body, sources, packed))
 
 
 def store(path: str, data: bytes) -> str | None:

@@ -10,6 +10,7 @@ import sys
 import ocihooks
 from ocihooks.dropins.lookup import find
 from ocihooks.dropins.program import Request, read_call, run
+from ocihooks.wrapper.arguments import config_file
 from ocihooks.wrapper.main import given_words
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ def prepare(request: Request) -> None:
     if not settle_bundle(request.call, request.words, may_be_empty=True):
         return
     hooks = nested_hooks(request.facts)
-    config = read_tolerantly(request.call.config_path)
+    config = read_tolerantly(config_file(request.call))
     if is_same_file(request.facts, config.file):
         double_hooks(config)
     else:

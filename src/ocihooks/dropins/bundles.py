@@ -7,6 +7,7 @@ They take the last ``--bundle`` or ``-b`` anywhere on the line, whatever the num
 import posix
 
 import ocihooks
+from ocihooks.wrapper.arguments import config_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def settle_bundle(call: "Call", words: "Sequence[str]", *, may_be_empty: bool) -
         call.bundle, call.doubt = named[-1] or "", None
     if call.doubt:
         raise ocihooks.errors.UnavailableError(call.doubt, code="doubt", hint=_HINT)
-    return bool(named or call.bundle) or _is_there(call.config_path)
+    return bool(named or call.bundle) or _is_there(config_file(call))
 
 
 def _named_bundles(words: "Sequence[str]") -> list[str | None]:

@@ -7,7 +7,7 @@ On the warm path: it imports next to nothing until something is wrong.
 import posix
 
 import ocihooks
-from ocihooks.wrapper.arguments import Call, parse
+from ocihooks.wrapper.arguments import MEMBERS, Call, changes_container, parse
 from ocihooks.wrapper.become import become, check_runtime
 from ocihooks.wrapper.main import fail, given_words, load_more
 
@@ -66,7 +66,7 @@ def run(
     call = Call()
     try:
         request = understand(words, call)
-        if call.changes_container:
+        if changes_container(call):
             _check(request, installation)
             if load is not None:
                 load_more(load)
@@ -84,7 +84,7 @@ def run(
 def read_call(words: "Sequence[str]", runtime: str, call: Call) -> None:
     """Read *words* into *call*, as crun reads them if *runtime* is crun by its name, else as runc does."""
     found = parse(words, "crun" if is_crun(runtime) else "runc")
-    for name in Call.__slots__:
+    for name in MEMBERS:
         setattr(call, name, getattr(found, name))
 
 

@@ -13,6 +13,7 @@ from ocihooks.dropins.program import Request, read_call, run
 from ocihooks.dropins.toolkit_cache import Known, load_settings
 from ocihooks.dropins.toolkit_log import Log, make_directories
 from ocihooks.quoting import printable, quoted
+from ocihooks.wrapper.arguments import changes_container, config_file
 from ocihooks.wrapper.main import given_words, go_on, restart_if_outdated
 
 TYPE_CHECKING = False
@@ -62,15 +63,15 @@ class _Wrapper:
                 shown = " ".join([quoted(word, 80) for word in words[:40]])
                 self.log.write("debug", f"called with {shown}")
         _make_place_for_log(call)
-        if words[-1:] == ["--log"] and not call.changes_container:
+        if words[-1:] == ["--log"] and not changes_container(call):
             _complain("--log: expected a file, found the end of the command line")
-        if known.error is not None and call.changes_container:
+        if known.error is not None and changes_container(call):
             raise known.error
         if runtime is None:
             raise _no_runtime(known)
         if asks_version:
             _print_version()
-        if not call.changes_container and self.writes("info"):
+        if not changes_container(call) and self.writes("info"):
             self.write("info", f"{printable(call.operation or 'nothing')[:40]} goes to {runtime}")
         hint = f"name an installed OCI runtime in {known.file}: [container-hooks-runtime], runtimes"
         return Request(call=call, words=words, runtime=runtime, hint=hint, facts=known)
@@ -87,7 +88,7 @@ class _Wrapper:
             hooks = bare_hooks(file)
             if is_link_to_nowhere(file):
                 self.write("error", f"{file}: is a link to a file that does not exist, so there are no hooks")
-            config = read_tolerantly(call.config_path)
+            config = read_tolerantly(config_file(call))
             _check_types(config)
             if has_marker(config):
                 outcome = f"hooks not added: {MARKER} is there"

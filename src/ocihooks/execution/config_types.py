@@ -12,26 +12,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    Shape: TypeAlias = "str | Integer | list[Any] | dict[str, Any]"
-    """A leaf; ``[SHAPE]`` for an array; ``{NAME: SHAPE}`` for an object."""
+    Shape: TypeAlias = "str | range | list[Any] | dict[str, Any]"
+    """A word, or a range of whole numbers; ``[SHAPE]`` for an array; ``{NAME: SHAPE}`` for an object."""
 else:
     Shape = object  # typing, which could say more, is not imported on a wrapper's warm path
 
 
-class Integer:
-    """The whole numbers from *low* to *high*, written without fraction or exponent."""
-
-    __slots__ = ("high", "low")
-
-    def __init__(self, low: int, high: int) -> None:
-        self.low = low
-        self.high = high
-
-
 STRING, BOOLEAN = "a string", "true or false"
-U16, U32, U64 = (Integer(0, (1 << bits) - 1) for bits in (16, 32, 64))
-I32, I64 = (Integer(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (32, 64))
+U16, U32, U64 = range(1 << 16), range(1 << 32), range(1 << 64)
+I32, I64 = range(-(1 << 31), 1 << 31), range(-(1 << 63), 1 << 63)
+"""Whole numbers, written without fraction or exponent."""
+
 STRINGS = [STRING]
+_ONLY_STRINGS = {str}
 EACH = "*"
 """Name that stands for all members of an object with free names."""
 
@@ -199,9 +192,10 @@ def _compare(value: "Any", shape: "Shape", pointer: str, exponents: bool, found:
                 _compare(item, inner, f"{pointer}/{name}", exponents, found)
     elif isinstance(shape, list) and isinstance(value, list):
         inner = shape[0]
+        if inner is STRING and {*map(type, value)} <= _ONLY_STRINGS:
+            return  # as most of a configuration is
         for index, item in enumerate(value):
-            if not (inner is STRING and type(item) is str):  # most of a configuration is
-                _compare(item, inner, f"{pointer}/{index}", exponents, found)
+            _compare(item, inner, f"{pointer}/{index}", exponents, found)
     elif not (_fits(value, shape) or (exponents and _may_be_whole(value, shape))):
         from ocihooks.faults import type_name
 
@@ -209,9 +203,9 @@ def _compare(value: "Any", shape: "Shape", pointer: str, exponents: bool, found:
 
 
 def _fits(value: "Any", shape: "Shape") -> bool:
-    if isinstance(shape, Integer):
+    if isinstance(shape, range):
         digits = value.removeprefix("-") if isinstance(value, JSONNumber) else ""
-        return digits.isdigit() and len(digits) <= 20 and shape.low <= int(value) <= shape.high
+        return digits.isdigit() and len(digits) <= 20 and int(value) in shape
     if shape == STRING:
         return isinstance(value, str) and not isinstance(value, JSONNumber)
     return shape == BOOLEAN and isinstance(value, bool)
@@ -219,12 +213,12 @@ def _fits(value: "Any", shape: "Shape") -> bool:
 
 def _may_be_whole(value: "Any", shape: "Shape") -> bool:
     """Whether this is a number written so that only its reader can tell which one it is."""
-    return isinstance(shape, Integer) and isinstance(value, JSONNumber) and not value.removeprefix("-").isdigit()
+    return isinstance(shape, range) and isinstance(value, JSONNumber) and not value.removeprefix("-").isdigit()
 
 
 def _named(shape: "Shape") -> str:
-    if isinstance(shape, Integer):
-        return f"a whole number from {shape.low} to {shape.high}"
+    if isinstance(shape, range):
+        return f"a whole number from {shape.start} to {shape.stop - 1}"
     return shape if isinstance(shape, str) else "an array" if isinstance(shape, list) else "an object"
 
 

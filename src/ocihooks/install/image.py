@@ -14,7 +14,7 @@ from types import CodeType
 from typing import Any
 
 import ocihooks
-from ocihooks.install.lean import RARE, lean
+from ocihooks.install.lean import AT_START, RARE, lean
 
 ASLEEP = (
     "ocihooks.quoting",
@@ -27,7 +27,8 @@ ASLEEP = (
     "ocihooks.wrapper.report",
     "ocihooks.hooksd.patterns",
     *("ocihooks.injector.errors", "ocihooks.injector.kernel", "ocihooks.injector.rootfs", "ocihooks.injector.changes"),
-    *("ocihooks.injector.items", "ocihooks.injector.worker", "ocihooks.injector.inject", "ocihooks.injector.target"),
+    *("ocihooks.injector.copying", "ocihooks.injector.items", "ocihooks.injector.worker", "ocihooks.injector.inject"),
+    "ocihooks.injector.target",
 )
 """What is rarely needed: unpacked when it is imported."""
 
@@ -85,15 +86,23 @@ ENDINGS = {".call": EVERY_CALL, CREATE: EVERY_CREATE}
 """The images of an installation, by the ending of their file's name."""
 
 
-def build_image(modules: tuple[str, ...]) -> bytes:
+def build_image(modules: tuple[str, ...], before: tuple[str, ...] = ()) -> bytes:
     """
     The bytes of an image: the interpreter's magic number, then a marshalled tuple of the modules.
 
     Each module is (name, directory of its package or None, code, rare functions), where the code of those in `ASLEEP`
     is still marshalled, as that of rare functions always is, and a module in C has its file instead. The script of the
     installation loads them.
+
+    Args:
+        modules: In the order in which they are loaded.
+        before: Those of images that are loaded before this one.
     """
-    parts = [_extension(name) if name in EXTENSIONS else _module(name, RARE.get(name, ())) for name in modules]
+    ready = _ready((*before, *modules), (*ASLEEP, *EXTENSIONS))
+    parts = [
+        _extension(name) if name in EXTENSIONS else _module(name, ready, RARE.get(name, ()), asleep=name in ASLEEP)
+        for name in modules
+    ]
     built: Any = tuple(part for part in parts if part[2])
     return importlib.util.MAGIC_NUMBER + marshal.dumps(built)
 
@@ -109,14 +118,15 @@ def build_supervisor(body: str, awake: tuple[str, ...], asleep: tuple[str, ...],
     parts: list[tuple[str, str | None, Any]] = [
         (name, None, getattr(importlib.import_module(name), "__file__", "")) for name in extensions
     ]
-    for name, package, code, _ in map(_module, (*asleep, *awake)):
-        parts.append((name, package, _marshalled(code) if name in asleep else code))
+    ready = _ready(awake, asleep)
+    parts += [_module(name, ready, asleep=name in asleep)[:3] for name in (*asleep, *awake)]
     code = compile(body, "supervisor", "exec", dont_inherit=True, optimize=2)
     return importlib.util.MAGIC_NUMBER + marshal.dumps((code, tuple(part for part in parts if part[2])))
 
 
-def _marshalled(code: Any) -> bytes:
-    return code if isinstance(code, bytes) else marshal.dumps(code)
+def _ready(modules: tuple[str, ...], later: tuple[str, ...]) -> frozenset[str]:
+    """The modules that importing needs not ask for when *modules* are loaded, which are awake but those *later*."""
+    return AT_START | frozenset(modules).difference(later)
 
 
 def build_start(body: str, file: str, key: bytes) -> bytes:
@@ -130,13 +140,16 @@ def _extension(name: str) -> tuple[str, None, str, tuple[()]]:
     return name, None, getattr(importlib.import_module(EXTENSIONS[name]), "__file__", ""), ()
 
 
-def _module(name: str, rare: tuple[str, ...] = ()) -> tuple[str, str | None, Any, tuple[tuple[str, bytes], ...]]:
+def _module(
+    name: str, ready: frozenset[str], rare: tuple[str, ...] = (), *, asleep: bool
+) -> tuple[str, str | None, Any, tuple[tuple[str, bytes], ...]]:
+    """A module for an image; who wakes one that is *asleep* does not know of `ocihooks.install.lean.MODULES`."""
     file, package = _source(name)
     with open(file, "rb") as stream:
-        tree, apart = lean(ast.parse(stream.read(), file), rare)
+        tree, apart = lean(ast.parse(stream.read(), file), rare, frozenset() if asleep else ready)
     code = _code(tree, file)
     functions = [(function, marshal.dumps(_code(alone, file))) for function, alone in apart.items()]
-    return name, package, marshal.dumps(code) if name in ASLEEP else code, tuple(functions)
+    return name, package, marshal.dumps(code) if asleep else code, tuple(functions)
 
 
 def _code(tree: ast.Module, file: str) -> CodeType:

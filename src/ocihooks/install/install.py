@@ -194,7 +194,11 @@ def _write_images(record: Record, script: Script) -> None:
     """
     endings = PROGRAMS[record.program].images
     files = record.files[-len(endings) :]
-    calls = {file: f"build_image({modules!r})" for file, modules in zip(files, endings.values(), strict=True)}
+    calls: dict[str, str] = {}
+    before: tuple[str, ...] = ()
+    for file, modules in zip(files, endings.values(), strict=True):
+        calls[file] = f"build_image({modules!r}, {before!r})"
+        before = modules
     supervisor = next((file for file in record.files if file.endswith(SCRIPT)), "")
     image = next((file for file in record.files if file.endswith(IMAGE)), "")
     if image:

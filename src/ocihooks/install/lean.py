@@ -8,16 +8,26 @@ wrapper's own work is a few million. The source stays as people read it; the ima
 from __future__ import annotations
 
 import ast
+from typing import TypeGuard
 
 RECORDS = frozenset(
     {
         *("Installation", "Trust", "Cache", "Document", "Config", "Additions", "Plan"),
         *("Known", "Request"),
         *("Container", "Condition", "Decision", "Addition"),
-        *("CompiledWhen", "CompiledHook", "CompiledRuleView"),
+        *("CompiledWhen", "CompiledHook", "CompiledRuleView", "RuleSet", "Search"),
+        *("Call", "Reader", "Injection", "Log", "_Wrapper"),
     }
 )
-"""Classes that only hold attributes. Here each is a function that fills a namespace, which has the same attributes."""
+"""
+Classes that nobody asks for. Here each is a function that fills a namespace with the same attributes, and with methods.
+"""
+
+UNASKED = {
+    "Call": ("__repr__",),
+    "Injection": ("matched", "hooks", "extension_stage_hooks", "_by_stage"),
+}
+"""Members of these classes that no wrapper asks for."""
 
 RARE = {
     "ocihooks": ("__dir__",),
@@ -34,7 +44,7 @@ RARE = {
         *("parse_document", "check_hooks", "_check_hook"),
         *("_check_mount", "_refuse_repeated", "_wrong_type", "_unreadable"),
     ),
-    "ocihooks.compiled.sources": ("look", "sources_unchanged", "pack", "packed_unchanged", "_looks_packed"),
+    "ocihooks.compiled.sources": ("look", "sources_unchanged", "pack", "packed_unchanged"),
     "ocihooks.compiled.load": ("_staleness",),
     "ocihooks.wrapper.usable": ("_script_problem", "_about"),
     "ocihooks.wrapper.plan": ("make_plan", "supervisor_of_the_package", "_encodable"),
@@ -49,9 +59,24 @@ RARE = {
 """Functions that few calls need: each is unpacked when it is called for the first time."""
 
 
-def lean(tree: ast.Module, rare: tuple[str, ...] = ()) -> tuple[ast.Module, dict[str, ast.Module]]:
-    """What is run when a module is loaded, and by their names its functions *rare*, each as a module of its own."""
-    body = _Cleaner().visit(tree).body
+AT_START = frozenset({"_imp", "marshal", "posix", "sys"})
+"""Modules that an interpreter has loaded when it runs the first line of ours."""
+
+MODULES = "_modules_"
+"""The name by which the loader of an image gives its modules the dictionary of all loaded modules."""
+
+
+def lean(
+    tree: ast.Module, rare: tuple[str, ...] = (), ready: frozenset[str] = frozenset()
+) -> tuple[ast.Module, dict[str, ast.Module]]:
+    """
+    What is run when a module is loaded, and by their names its functions *rare*, each as a module of its own.
+
+    Args:
+        ready: Modules that are loaded when this one imports them. An import statement costs the interpreter up to
+            20,000 instructions even then, so they are taken from the dictionary `MODULES`.
+    """
+    body = _Cleaner(ready).visit(tree).body
     apart = {node.name: node for node in body if isinstance(node, ast.FunctionDef) and node.name in rare}
     kept = [node for node in body if node not in apart.values()]
     return ast.Module(kept, []), {name: ast.Module([node], []) for name, node in apart.items()}
@@ -60,12 +85,14 @@ def lean(tree: ast.Module, rare: tuple[str, ...] = ()) -> tuple[ast.Module, dict
 class _Cleaner(ast.NodeTransformer):
     """Leaves out what only people and type checkers read, and makes functions of the classes in `RECORDS`."""
 
+    def __init__(self, ready: frozenset[str]) -> None:
+        self.ready = ready
+
     def visit_Module(self, node: ast.Module) -> ast.Module:
-        """Where there are records, the name by which their functions find the namespace."""
-        has_records = any(_is_record(child) for child in node.body)
+        """Where there are records, the names by which their functions find the types of namespaces and methods."""
+        names = [name for child in node.body if _is_record(child) for name in _needs(child)]
         self.generic_visit(node)
-        if has_records:
-            node.body[:0] = ast.parse('_namespace_ = type(__import__("sys").implementation)').body
+        node.body[:0] = [line for name in dict.fromkeys(names) for line in ast.parse(f"{name} = {_TYPES[name]}").body]
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -79,7 +106,7 @@ class _Cleaner(ast.NodeTransformer):
                 many.annotation = None
         return self.generic_visit(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST | list[ast.stmt]:
         """``Plan(...)`` becomes a call of what was its ``__init__``, with a namespace as ``self``."""
         self.generic_visit(node)
         if not _is_record(node):
@@ -87,13 +114,15 @@ class _Cleaner(ast.NodeTransformer):
         if node.bases:  # it only adds attributes to another record
             alias = ast.Assign([ast.Name(node.name, ast.Store())], node.bases[0])
             return ast.fix_missing_locations(ast.copy_location(alias, node))
-        function = next(child for child in node.body if isinstance(child, ast.FunctionDef))
+        function, *methods = _methods(node)
         self_name = function.args.args.pop(0).arg
+        before = f"{self_name} = _namespace_()"
+        for method in methods:
+            name, method.name = method.name, f"_{node.name}_{method.name}_"
+            before += f"\n{self_name}.{name} = _method_({method.name}, {self_name})"
         function.name = node.name
-        before = ast.parse(f"{self_name} = _namespace_()").body
-        after = ast.parse(f"return {self_name}").body
-        function.body = [*before, *function.body, *after]
-        return ast.fix_missing_locations(ast.copy_location(function, node))
+        function.body = [*ast.parse(before).body, *function.body, *ast.parse(f"return {self_name}").body]
+        return [*methods, ast.fix_missing_locations(ast.copy_location(function, node))]
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         """``name: int = 1`` becomes ``name = 1``, and ``name: int`` nothing."""
@@ -101,9 +130,23 @@ class _Cleaner(ast.NodeTransformer):
             return ast.copy_location(ast.Pass(), node)
         return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        """Without ``from __future__``, which is about annotations, and would read a module of that name."""
-        return ast.copy_location(ast.Pass(), node) if node.module == "__future__" else node
+    def visit_Import(self, node: ast.Import) -> ast.AST | list[ast.stmt]:
+        """``import posix`` becomes ``posix = _modules_["posix"]`` if it is ready."""
+        if all(alias.name in self.ready and not alias.asname and "." not in alias.name for alias in node.names):
+            return _lines(node, [f"{alias.name} = {MODULES}[{alias.name!r}]" for alias in node.names])
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
+        """Likewise; and without ``from __future__``, which is about annotations, and would read a module."""
+        if node.module == "__future__":
+            return ast.copy_location(ast.Pass(), node)
+        if node.module in self.ready:
+            names = [(alias.asname or alias.name, alias.name) for alias in node.names]
+            module, first = f"{MODULES}[{node.module!r}]", names[0]
+            if len(names) == 1:
+                return _lines(node, [f"{first[0]} = {module}.{first[1]}"])
+            return _lines(node, [f"_module_ = {module}", *(f"{name} = _module_.{there}" for name, there in names)])
+        return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         """Without the list of public names."""
@@ -118,5 +161,29 @@ class _Cleaner(ast.NodeTransformer):
         return node
 
 
-def _is_record(node: ast.stmt) -> bool:
+_TYPES = {
+    "_namespace_": "type(__import__('sys').implementation)",
+    "_method_": "type(__import__('_frozen_importlib').BuiltinImporter.find_spec)",
+}
+
+
+def _lines(place: ast.stmt, lines: list[str]) -> list[ast.stmt]:
+    """The statements *lines* in the place of another."""
+    made = [statement for line in lines for statement in ast.parse(line).body]
+    return [ast.fix_missing_locations(ast.copy_location(statement, place)) for statement in made]
+
+
+def _is_record(node: ast.stmt) -> TypeGuard[ast.ClassDef]:
     return isinstance(node, ast.ClassDef) and node.name in RECORDS
+
+
+def _needs(record: ast.ClassDef) -> tuple[str, ...]:
+    """The types that the function of *record* needs."""
+    return () if record.bases else ("_namespace_",) if len(_methods(record)) == 1 else ("_namespace_", "_method_")
+
+
+def _methods(record: ast.ClassDef) -> list[ast.FunctionDef]:
+    """``__init__``, then the other methods that are asked for."""
+    methods = [child for child in record.body if isinstance(child, ast.FunctionDef)]
+    kept = [method for method in methods if method.name not in UNASKED.get(record.name, ())]
+    return sorted(kept, key=lambda method: method.name != "__init__")

@@ -59,7 +59,8 @@ _INJECTOR = (
     *("ocihooks.injection", "ocihooks.document", "ocihooks.wrapper", "ocihooks.wrapper.installation"),
     *("ocihooks.injector", "ocihooks.injector.files"),
     *("ocihooks.injector.errors", "ocihooks.injector.kernel", "ocihooks.injector.rootfs", "ocihooks.injector.changes"),
-    *("ocihooks.injector.items", "ocihooks.injector.worker", "ocihooks.injector.inject", "ocihooks.injector.target"),
+    *("ocihooks.injector.copying", "ocihooks.injector.items", "ocihooks.injector.worker", "ocihooks.injector.inject"),
+    "ocihooks.injector.target",
     *("ocihooks.dropins", "ocihooks.dropins.once", "ocihooks.dropins.injector_log", "ocihooks.dropins.injector_hook"),
 )
 """What the hook needs for a container that asks for nothing, and, asleep, for one that asks for files."""

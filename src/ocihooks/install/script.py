@@ -109,6 +109,7 @@ def load(part):
             module.__path__ = [package]
         for function, packed in rare:
             module.__dict__[function] = rarely(function, module.__dict__, packed)
+        module._modules_ = sys.modules
         exec(code, module.__dict__)
         parent, _, child = name.rpartition(".")
         if parent:

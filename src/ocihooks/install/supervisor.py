@@ -108,6 +108,7 @@ try:
             module.__file__ = code.co_filename
             if package:
                 module.__path__ = [package]
+            module._modules_ = sys.modules
             exec(code, module.__dict__)
     main = sys.modules["ocihooks.supervisor.main"].main
 except Exception:

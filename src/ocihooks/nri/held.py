@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ocihooks.compiled.ruleset import CompiledRuleView, RuleSet
+from ocihooks.compiled.ruleset import MEMBERS, CompiledRuleView, RuleSet
 from ocihooks.compiled.search import EXACT, RE2
 from ocihooks.hooksd.patterns import Pattern
 
@@ -27,8 +27,7 @@ class HeldRules(RuleSet):
     """Whether a rule depends on the mounts of a container."""
 
     def __init__(self, rules: RuleSet) -> None:
-        for name in RuleSet.__slots__:
-            setattr(self, name, getattr(rules, name))
+        super().__init__(**{name: getattr(rules, name) for name in MEMBERS})
         self._views = tuple(map(_unpacked, rules.rules))
         keys = [_needed_key(rule[4]) for rule in self.rules]
         self._by_key: dict[str, list[int]] = {}

@@ -83,6 +83,22 @@ _WITHVALUE = (
 _NO = ("0", "f", "F", "false", "FALSE", "False")  # what runc takes for false
 
 
+MEMBERS = (
+    "bundle",
+    "config",
+    "container_id",
+    "doubt",
+    "flavour",
+    "log",
+    "log_format",
+    "operation",
+    "prints",
+    "refused",
+    "root",
+)
+"""The attributes of a `Call`."""
+
+
 class Call:
     """
     What a command line asks of the runtime.
@@ -91,7 +107,7 @@ class Call:
         flavour: Whose rules it was read by: "runc" or "crun".
         operation: The command word, also an unknown one; None: there is none.
         bundle: The bundle directory as given; "": the working directory.
-        config: The configuration file as given, see ``config_path``.
+        config: The configuration file as given, see `config_file`.
         root: Where the runtime keeps its state, as given; None: its default.
         log: The log file as given; None: none.
         log_format: "text" unless given.
@@ -101,19 +117,7 @@ class Call:
         doubt: Why it isn't certain which bundle a create, run or restore means; None: it is.
     """
 
-    __slots__ = (
-        "bundle",
-        "config",
-        "container_id",
-        "doubt",
-        "flavour",
-        "log",
-        "log_format",
-        "operation",
-        "prints",
-        "refused",
-        "root",
-    )
+    __slots__ = MEMBERS
 
     def __init__(self, flavour: str = "runc") -> None:
         self.flavour = flavour
@@ -128,20 +132,20 @@ class Call:
         self.refused = False
         self.doubt: str | None = None
 
-    @property
-    def changes_container(self) -> bool:
-        """Whether the runtime is going to read a config.json: only then may we change one."""
-        return self.operation in CHANGING and not self.prints
-
-    @property
-    def config_path(self) -> str:
-        """The configuration file, absolute or relative to the working directory: the bundle's unless one is given."""
-        if self.config != "config.json" or not self.bundle:
-            return self.config
-        return f"{self.bundle}/config.json"
-
     def __repr__(self) -> str:
-        return f"Call({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
+        return f"Call({', '.join(f'{name}={getattr(self, name)!r}' for name in MEMBERS)})"
+
+
+def changes_container(call: Call) -> bool:
+    """Whether the runtime is going to read a config.json: only then may we change one."""
+    return call.operation in CHANGING and not call.prints
+
+
+def config_file(call: Call) -> str:
+    """The configuration file, absolute or relative to the working directory: the bundle's unless one is given."""
+    if call.config != "config.json" or not call.bundle:
+        return call.config
+    return f"{call.bundle}/config.json"
 
 
 def parse(argv: "Sequence[str]", flavour: str = "runc") -> Call:

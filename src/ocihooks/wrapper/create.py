@@ -9,6 +9,7 @@ import ocihooks
 from ocihooks.document import read_config, with_member
 from ocihooks.injection import FILTER_STAGE
 from ocihooks.replace import replace_file
+from ocihooks.wrapper.arguments import config_file
 from ocihooks.wrapper.cache import Cache, environment, load_cached
 from ocihooks.wrapper.plan import plan_for
 
@@ -37,11 +38,30 @@ def prepare(
     Raises:
         OCIHooksError: The container must not be created; its config.json is as it was.
     """
-    rules = _rules(Cache(installation, environment()), before_refresh, unchanged)
-    if rules is None:
-        return
+    cache = Cache(installation, environment())
+    rules, _ = load_cached(cache, unchanged)
+    if rules is None or not _given(call, installation, rules):
+        before_refresh()
+        from ocihooks.wrapper.refresh import refresh
+
+        rules = refresh(cache)
+        if rules is not None:  # it is while the kill switch is on
+            _give(call, installation, rules)
+
+
+def _given(call: "Call", installation: "Installation", rules: "RuleSet") -> bool:
+    """As `_give`, with *rules* from the cached file; False if that is damaged, and nothing was done."""
     try:
-        plan, changed = inject_rules(call.config_path, rules, installation.supervisor, call)
+        _give(call, installation, rules)
+    except ocihooks.errors.DamagedError:
+        return False
+    return True
+
+
+def _give(call: "Call", installation: "Installation", rules: "RuleSet") -> None:
+    """Give the container of *call* what it gets from *rules*, and write that down."""
+    try:
+        plan, changed = inject_rules(config_file(call), rules, installation.supervisor, call)
     except ocihooks.errors.OCIHooksError as error:
         if rules.log is not None:
             _log(rules.log, call, "error", str(error))
@@ -50,17 +70,6 @@ def prepare(
         _log_plan(rules.log, call, plan, changed)
     if rules.records and changed and (plan.hooks is not None or plan.filters):
         _record(rules.records, call, plan)
-
-
-def _rules(cache: Cache, before_refresh: "Callable[[], None]", unchanged: int) -> "RuleSet | None":
-    """The rules, from the cache if they are fresh; None while the kill switch is on."""
-    rules, _ = load_cached(cache, unchanged)
-    if rules is None:
-        before_refresh()
-        from ocihooks.wrapper.refresh import refresh
-
-        rules = refresh(cache)
-    return rules
 
 
 def inject(path: str, settings: "Settings") -> "tuple[Plan, bool]":

@@ -5,6 +5,7 @@ What engines and people are told when a call can't go on.
 import sys
 
 from ocihooks.errors import OCIHooksError, UnavailableError, os_reason
+from ocihooks.wrapper.arguments import changes_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def tell(error: Exception, call: "Call", name: str) -> None:
     from ocihooks.wrapper.report import report
 
     failure = as_failure(error)
-    report(_not_created(failure) if call.changes_container else failure, call, name)
+    report(_not_created(failure) if changes_container(call) else failure, call, name)
 
 
 def as_failure(error: Exception) -> OCIHooksError:

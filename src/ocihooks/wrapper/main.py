@@ -9,7 +9,7 @@ import posix
 import sys
 
 import ocihooks
-from ocihooks.wrapper.arguments import Call, parse
+from ocihooks.wrapper.arguments import Call, changes_container, parse
 from ocihooks.wrapper.become import become, check_runtime
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ def main(installation: "Installation", load: "Callable[[str], None] | None" = No
     words, ignored, unchanged = given_words(installation)
     call = parse(words, installation.flavour)
     try:
-        if call.changes_container and not call.refused:
+        if changes_container(call) and not call.refused:
             check_runtime(installation.runtime, installation.script)
             _prepare(call, installation, load, unchanged)
         become(installation.runtime, words, own=installation.script, ignored=ignored)
@@ -61,7 +61,7 @@ def fail(error: Exception, call: Call, name: str) -> None:
 
         tell(error, call, name)
     except Exception:  # noqa: BLE001  (a package that is not whole: the sentence alone)
-        outcome = "; container not created" if call.changes_container else ""
+        outcome = "; container not created" if changes_container(call) else ""
         text = f"{name}: {error}; the package ocihooks is not whole{outcome}\nhint: install ocihooks again\n"
         posix.write(2, text.encode("utf-8", "backslashreplace"))
 

@@ -3,7 +3,7 @@ Command lines in doubt: with options that are in no table, or for a runtime whos
 """
 
 from ocihooks.errors import quoted
-from ocihooks.wrapper.arguments import FLAG, OTHER, VALUE, Call, Reader
+from ocihooks.wrapper.arguments import FLAG, OTHER, VALUE, Call, Reader, changes_container, config_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ def read_every_way(argv: "Sequence[str]", flavours: "Sequence[str]") -> Call:
 
 def _settle(readings: list[Call]) -> Call:
     """The one call that all *readings* agree on; where they don't, one with a doubt."""
-    accepted = [call for call in readings if call.changes_container and not call.refused]
+    accepted = [call for call in readings if changes_container(call) and not call.refused]
     if not accepted:
         return readings[0]
     call = accepted[0]
     call.doubt = next((other.doubt for other in accepted if other.doubt), None)
     for other in accepted:
-        if other.config_path != call.config_path or other.bundle != call.bundle:
+        if config_file(other) != config_file(call) or other.bundle != call.bundle:
             call.doubt = f"the runtime may take {_named(call)} or {_named(other)}"
     return call
 
@@ -54,5 +54,5 @@ def _readings(argv: "Sequence[str]", flavour: str) -> "Iterator[Call]":
         else:
             call.doubt, call.refused = "the command line has too many options that ocihooks doesn't know", False
             yield call
-            if call.changes_container:
+            if changes_container(call):
                 return  # no other reading takes this doubt away, and there may be hundreds of long ones

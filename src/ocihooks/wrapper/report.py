@@ -11,6 +11,7 @@ Messages stay below 3,500 bytes: above about 4,000 podman shows a message of its
 
 import posix
 
+from ocihooks.wrapper.arguments import changes_container
 from ocihooks.wrapper.logline import log_line
 
 TYPE_CHECKING = False
@@ -98,7 +99,7 @@ def log_path(call: "Call") -> str | None:
     if path.startswith(("syslog:", "journald:")):
         return None
     path = path.removeprefix("file:")
-    if call.changes_container and call.bundle and path[:1] != "/":
+    if changes_container(call) and call.bundle and path[:1] != "/":
         return f"{call.bundle}/{path}"
     return path
 
