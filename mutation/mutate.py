@@ -130,7 +130,7 @@ class Tests:
         self._process = process
 
     def pass_now(self, line: int = 0) -> bool:
-        """Whether tests pass with the project as it is at this moment: all, or those that execute *line*."""
+        """Whether all tests pass with the project as it is at this moment; first those that execute *line*."""
         self._write(f"{line}\n")
         answer = self._process.stdout.readline() if self._process.stdout else ""
         if answer in ("", f"{BROKEN}\n"):
@@ -207,7 +207,7 @@ def survived(name: str, mutants: Sequence[MutationSpec], text: str, tests: Tests
     """The changes that no test noticed."""
     for number, mutant in enumerate(mutants, 1):
         with use_mutation(mutant.module_path, get_operator(mutant.operator_name)(), mutant.occurrence):
-            lives = tests.pass_now(mutant.start_pos[0]) and tests.pass_now()
+            lives = tests.pass_now(mutant.start_pos[0])
         if lives:
             line, was, now = change(mutant, text)
             say(f"{name} {number}/{len(mutants)}: {line}: {was}  ->  {now}")

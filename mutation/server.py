@@ -4,8 +4,9 @@ Runs tests again and again in fresh children, so that the libraries of tests are
     python mutation/server.py SOURCE TEMPORARY SECONDS [OPTION...] -- TEST...     in the copy of the project
 
 Each line on standard input asks for a run of pytest: 0 for all the TESTs, or the number of a line of SOURCE for those
-that execute this line in their own process, the quickest first. Each line on standard output tells the status. The
-first run is that of the unchanged project: its output goes to standard error, and it finds out which tests those are.
+that execute this line in their own process, the quickest first, and then all. Each line on standard output tells the
+status. The first run is that of the unchanged project: its output goes to standard error, and it finds out which tests
+those are.
 
 A run has namespaces of its own, in which nothing but /tmp can be written, and which end with it: mutants of what is
 made to run as root must not touch the machine.
@@ -31,6 +32,9 @@ MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 
 PR_SET_PDEATHSIG = 1
 
+PASSED, ENDED_EARLY = 96, 97
+"""Statuses of a process whose tests have all passed, and of a run whose process ended by itself before that."""
+
 BROKEN, TOO_LATE = 98, 99
 """Statuses of a run that could not be made, and of one that took too long."""
 
@@ -44,9 +48,10 @@ def main() -> None:
     watch: Watch | None = Watch(source)
     found: dict[str, Any] = {"lines": {}}
     for line in sys.stdin:
-        tests = found["lines"].get(line.strip()) or all_tests
-        run = partial(run_pytest, [*options, *tests], watch)
-        status = in_child(partial(in_namespaces, temporary, float(seconds), run))
+        status = 0
+        for tests in filter(None, (found["lines"].get(line.strip()), all_tests)):
+            run = partial(run_pytest, [*options, *tests], watch)
+            status = status or in_child(partial(in_namespaces, temporary, float(seconds), run))
         if watch is not None and status == 0:
             with open(f"{temporary}/found") as stream:
                 found, watch = json.load(stream), None
@@ -113,18 +118,19 @@ def as_first_process(run: Callable[[], int]) -> int:
     while True:
         pid, status = os.wait()
         if pid == tests:
-            return abs(os.waitstatus_to_exitcode(status))
+            code = abs(os.waitstatus_to_exitcode(status))
+            return 0 if code == PASSED else code or ENDED_EARLY  # code under test may leave by os._exit(0)
 
 
 def run_pytest(arguments: list[str], watch: Watch | None) -> int:
-    """The status of pytest, which is silent after the first time."""
+    """The status of pytest, or that all has passed; it is silent after the first time."""
     import pytest
 
     nothing = os.open("/dev/null", os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing if watch is None else 2, 1)
     os.dup2(1, 2)
-    return int(pytest.main(arguments, [] if watch is None else [watch]))
+    return int(pytest.main(arguments, [] if watch is None else [watch])) or PASSED
 
 
 def is_of_others(name: str, module: object) -> bool:

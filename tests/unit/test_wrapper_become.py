@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +16,8 @@ from typing import Any
 import pytest
 
 import ocihooks
+from ocihooks.errors import UnavailableError
+from ocihooks.wrapper.become import become, check_runtime
 
 SOURCE = Path(ocihooks.__file__).parents[1]
 
@@ -210,6 +214,31 @@ def test_signals_umask_and_rights_are_the_same(launcher: Launcher, surroundings:
     direct = _status(launcher.directly(argv, **surroundings))
     assert len(direct) > 10
     assert _status(launcher.wrapped(argv, **surroundings)) == direct
+
+
+PIPE, FILE_SIZE = 1 << signal.SIGPIPE - 1, 1 << signal.SIGXFSZ - 1
+
+
+@pytest.mark.parametrize(
+    ("told", "ignored"),
+    [
+        pytest.param(0, 0, id="none"),
+        pytest.param(PIPE, PIPE, id="SIGPIPE"),
+        pytest.param(FILE_SIZE, FILE_SIZE, id="SIGXFSZ"),
+        pytest.param(PIPE | FILE_SIZE, PIPE | FILE_SIZE, id="both"),
+        pytest.param((1 << 64) - 1 & ~PIPE & ~FILE_SIZE, 0, id="others"),
+    ],
+)
+def test_what_the_launcher_told_is_ignored(told: int, ignored: int) -> None:
+    """Of the two signals that CPython ignores, the runtime ignores those that were ignored before, and no others."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n"
+        "from ocihooks.wrapper.become import become\n"
+        f"become({_program('grep')!r}, ['SigIgn', '/proc/self/status'], own='/nowhere', ignored={told})\n"
+    )
+    command = [sys.executable, "-I", "-S", "-c", script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert int(done.stdout.split()[1], 16) & (PIPE | FILE_SIZE) == ignored
 
 
 @pytest.mark.parametrize(
@@ -423,3 +452,38 @@ def test_missing_rights_are_explained(public_directory: Path, directory_mode: in
         assert _explained(places, runtime, uid=65534)["text"].splitlines()[0].endswith(f": {cause}")
     finally:
         shutil.rmtree(directory)
+
+
+def test_words_that_no_program_can_get(tmp_path: Path) -> None:
+    """A word with a NUL, which can come from nobody but ourselves, is explained as well."""
+    with pytest.raises(UnavailableError, match="the OCI runtime can't be executed: embedded null byte"):
+        become(_program("true"), ["a\0b"], own=str(tmp_path / "ocihooks-runtime"))
+
+
+class TestChecking:
+    """What is looked at before a container is prepared."""
+
+    def test_another_file(self, tmp_path: Path) -> None:
+        """Any program but the wrapper itself may be the runtime, whichever of both is the older file."""
+        programs = [tmp_path / "one", tmp_path / "other"]
+        for program in programs:
+            program.write_text("#!/bin/sh\n")
+            program.chmod(0o755)
+        for runtime, own in (programs, reversed(programs)):
+            check_runtime(str(runtime), str(own))
+
+    def test_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Unless a program says otherwise, the path has to be absolute."""
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(_program("true"), "runc")
+        with pytest.raises(UnavailableError, match="expected the absolute path of an OCI runtime"):
+            check_runtime("./runc", "/nowhere")
+
+    def test_socket(self, tmp_path: Path) -> None:
+        """A socket is no runtime, though it has the mode of a program."""
+        path = tmp_path / "runc"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+        path.chmod(0o755)
+        with pytest.raises(UnavailableError, match="found something that is no regular file"):
+            check_runtime(str(path), "/nowhere")

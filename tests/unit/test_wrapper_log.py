@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import pty
 import re
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,14 +101,39 @@ class TestLines:
             writer.join()
         assert [line["msg"] for line in lines(log)] == ["x" * 900] * 3200
 
-    def test_cut_line(self, log: Path) -> None:
-        """What a full file system left of a line doesn't swallow the next one."""
-        log.write_text('{"level": "in')
+    @pytest.mark.parametrize("mode", [0o777, 0o601, 0o640], ids=oct)
+    def test_mode(self, mode: int, log: Path) -> None:
+        """A log that somebody made beforehand keeps the mode that they chose."""
+        log.touch()
+        log.chmod(mode)
+        write_line(str(log), "info", "x")
+        assert [line["msg"] for line in lines(log)] == ["x"]
+        assert stat.S_IMODE(log.stat().st_mode) == mode
+
+    @pytest.mark.parametrize("left", ['{"level": "in', '{"level":\t', "\0\0"], ids=["text", "blank", "nuls"])
+    def test_cut_line(self, left: str, log: Path) -> None:
+        """What a full file system, or a machine that lost its power, left of a line doesn't swallow the next one."""
+        log.write_text(left)
         write_line(str(log), "info", "x")
         write_line(str(log), "info", "y")
         cut, *whole = log.read_text().splitlines()
-        assert cut == '{"level": "in'
+        assert cut == left
         assert [json.loads(line)["msg"] for line in whole] == ["x", "y"]
+
+
+IN_A_SESSION = """
+import sys
+
+from ocihooks.wrapper.log import write_line
+
+write_line(sys.argv[1], "info", "x")
+try:
+    found = open("/dev/tty").name
+except OSError:
+    found = None
+print(found)
+"""
+"""Writes to a log, and prints the terminal that the process has then."""
 
 
 def make_socket(path: Path) -> None:
@@ -143,6 +171,20 @@ class TestNeverMatters:
             assert os.read(reader, 100) == b""
         finally:
             os.close(reader)
+
+    def test_terminal(self) -> None:
+        """A terminal gets nothing, and does not become ours, whose Ctrl-C would then end us."""
+        ours, terminal = pty.openpty()
+        try:
+            command = [sys.executable, "-c", IN_A_SESSION, os.ttyname(terminal)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True)
+            os.set_blocking(ours, False)
+            with pytest.raises(BlockingIOError):
+                os.read(ours, 100)
+        finally:
+            os.close(terminal)
+            os.close(ours)
+        assert done.stdout == "None\n"
 
     def test_link(self, log: Path) -> None:
         """A link is not followed."""

@@ -11,6 +11,9 @@ import pytest
 from tests.unit.test_wrapper_create import Place
 
 from ocihooks.injection import DEFAULT_PATH, RULE_MARK, STAGE_MARK
+from ocihooks.settings import read_settings
+from ocihooks.wrapper.create import inject
+from ocihooks.wrapper.modifiers import modifier_findings
 
 SANDBOX = {"io.kubernetes.cri.container-type": "sandbox"}
 
@@ -59,6 +62,29 @@ def test_hook(scene: Scene) -> None:
     mark = f"{RULE_MARK}{scene.settings_file}/m0.py:ask"
     args = ["true", "c1", "create"]
     assert scene.entries() == [{"path": "/bin/true", "args": args, "env": ["A=1", mark, f"{STAGE_MARK}createRuntime"]}]
+
+
+TOLD = "c.add_hook('createRuntime', Hook(path='/bin/true', args=('true', c.id, c.operation, c.bundle)))"
+
+
+@pytest.mark.parametrize("operation", ["create", "run", "restore"])
+@pytest.mark.parametrize("bundle", ["named", "relative", "here"])
+def test_told(operation: str, bundle: str, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A modifier is told the container's id, what is asked of the runtime, and the absolute path of the bundle."""
+    scene.modifiers(TOLD)
+    directory = scene.bundle.directory
+    monkeypatch.chdir(directory if bundle == "here" else directory.parent)
+    words = {"named": ["--bundle", str(directory)], "relative": ["--bundle", directory.name], "here": []}[bundle]
+    scene.prepare(operation, *words, "c7")
+    assert scene.entries()[0]["args"][1:] == ["c7", operation, str(directory)]
+
+
+def test_told_by_a_command(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no engine asks, there is no id, and the bundle is where the configuration is."""
+    scene.modifiers(TOLD)
+    monkeypatch.chdir(scene.directory)
+    inject("bundle/config.json", read_settings(str(scene.settings_file)))
+    assert scene.entries()[0]["args"][1:] == ["", "create", str(scene.bundle.directory)]
 
 
 def test_defaults(scene: Scene) -> None:
@@ -160,6 +186,39 @@ def test_refused(body: str, said: str, scene: Scene) -> None:
     error = scene.refusal()
     assert said.format(word) in str(error)
     assert said.format(word) in scene.lines()[-1]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        pytest.param("/none/such", "install the program", id="missing"),
+        pytest.param("PLAIN", "chmod +x PLAIN", id="not-executable"),
+    ],
+)
+def test_remedy(path: str, hint: str, scene: Scene) -> None:
+    """What mends a hook's program is said; a mask, as for a rule, is no remedy for a modifier."""
+    plain = scene.etc / "plain"
+    plain.touch(0o644)
+    scene.modifiers(f"c.add_hook('poststop', Hook(path={path.replace('PLAIN', str(plain))!r}))")
+    assert scene.refusal().hint == hint.replace("PLAIN", str(plain))
+
+
+def test_findings(scene: Scene) -> None:
+    """Checked without a container, a modifier that can't be used is told at its file; one that can is not called."""
+    _, word = scene.modifiers("raise KeyError('called')", "pass")
+    file = Path(word.rpartition(":")[0])
+    settings = read_settings(str(scene.settings_file))
+    assert list(modifier_findings(settings)) == []
+    file.chmod(0o666)
+    (finding,) = modifier_findings(settings)
+    assert (finding.file, finding.pointer, finding.code) == (str(file), None, "untrusted")
+
+
+def test_finding_without_a_file(scene: Scene) -> None:
+    """A modifier that is nowhere is told at the setting that names it."""
+    scene.write_settings('modifiers = ["no_such_module_anywhere:ask"]')
+    (finding,) = modifier_findings(read_settings(str(scene.settings_file)))
+    assert (finding.file, finding.pointer) == (str(scene.settings_file), "ocihooks.modifiers")
 
 
 def test_program_in_the_container(scene: Scene) -> None:

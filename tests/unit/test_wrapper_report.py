@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 import ocihooks
 from ocihooks.errors import Diagnostic, DocumentError, OCIHooksError
 from ocihooks.wrapper.arguments import parse
-from ocihooks.wrapper.report import report
+from ocihooks.wrapper.report import log_path, report
 
 SOURCE = Path(ocihooks.__file__).parents[1]
 
@@ -99,6 +101,34 @@ def test_the_log_is_appended_to(tmp_path: Path) -> None:
     assert log.stat().st_mode & 0o7777 == 0o600
 
 
+def test_a_new_log_can_be_read_by_everybody(tmp_path: Path) -> None:
+    """The log of an engine that left none behind is made as runtimes make it."""
+    log = tmp_path / "log"
+    before = os.umask(0)
+    try:
+        report(ERROR, parse([f"--log={log}", "create", "c1"]))
+    finally:
+        os.umask(before)
+    assert log.stat().st_mode & 0o7777 == 0o644
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o601, 0o200], ids=oct)
+def test_the_mode_of_a_log_does_not_matter(tmp_path: Path, mode: int) -> None:
+    """Any regular file that we may write to is a log."""
+    log = tmp_path / "log"
+    log.touch()
+    log.chmod(mode)
+    report(ERROR, parse([f"--log={log}", "create", "c1"]))
+    assert SENTENCE in log.read_text()
+
+
+def test_a_log_format_that_nobody_knows_is_text(tmp_path: Path) -> None:
+    """Only "json" makes a line JSON."""
+    log = tmp_path / "log"
+    report(ERROR, parse([f"--log={log}", "--log-format=ascii", "create", "c1"]))
+    assert log.read_text().startswith('time="')
+
+
 def test_a_text_may_carry_a_hint(capfd: pytest.CaptureFixture[str]) -> None:
     """A plain text is shown like an error: the sentence behind the program's name, the hint on a line of its own."""
     report("it broke\nhint: mend it\n", parse(["create", "c1"]), program="container-hooks-runtime")
@@ -122,6 +152,36 @@ def test_many_problems_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
     shown = sum(line.endswith("unknown stage") for line in lines)
     assert shown > 20
     assert lines[-1] == f"ocihooks-runtime: and {200 - shown} more problems"
+
+
+def test_many_short_problems_fill_the_message(tmp_path: Path) -> None:
+    """As many problems are told as there is room for, and not one more."""
+    log = tmp_path / "log"
+    problems = [Diagnostic("x") for _ in range(2000)]
+    report(OCIHooksError(problems=problems), parse([f"--log={log}", "--log-format=json", "create", "c1"]), "w")
+    message = json.loads(log.read_text())["msg"]
+    assert 3200 < len(message) < 3500
+    shown = message.count("w: x")
+    assert message.endswith(f"; w: and {2000 - shown} more problems")
+
+
+def test_one_long_problem_is_shown_whatever_its_length(capfd: pytest.CaptureFixture[str]) -> None:
+    """A first problem that takes nearly all the room is shown with its hint, and the others are counted."""
+    problems = [Diagnostic("x" * 1700, hint="y" * 900), *[Diagnostic("z" * 900)] * 2]
+    report(OCIHooksError(problems=problems), parse(["create", "c1"]), "w")
+    assert capfd.readouterr().err == f"w: {'x' * 1700}\nhint: {'y' * 900}\nw: and 2 more problems\n"
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "😀"])
+def test_a_sentence_that_is_too_long_keeps_what_there_is_room_for(
+    capfd: pytest.CaptureFixture[str], letter: str
+) -> None:
+    """A message is cut in its middle only, and no more than it has to be; letters are never cut."""
+    report(letter * 5000, parse(["create", "c1"]), "w")
+    begin, _, end = capfd.readouterr().err.removeprefix("w: ").rstrip("\n").partition(" … ")
+    assert set(begin) == set(end) == {letter}
+    assert 1700 < len((begin + end).encode()) <= 1800
+    assert abs(len(begin) - len(end)) < 10
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
@@ -174,6 +234,7 @@ def test_a_long_value_loses_its_middle(capfd: pytest.CaptureFixture[str]) -> Non
         ("runc", "--log rel.log create --bundle b c1", "rel.log"),
         ("crun", "--log rel.log create --bundle b c1", "b/rel.log"),
         ("crun", "--log file:rel.log create --bundle b c1", "b/rel.log"),
+        ("crun", "--log ./rel.log create --bundle b c1", "b/rel.log"),
         ("crun", "--log rel.log create c1", "rel.log"),
         ("crun", "--log rel.log start c1", "rel.log"),
         ("runc", "--log file:rel.log create --bundle b c1", "file:rel.log"),
@@ -188,6 +249,13 @@ def test_a_relative_log_is_where_the_runtime_looks(
     (tmp_path / "b").mkdir()
     report("it broke", parse(line.split(), flavour))
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()] == [place]
+
+
+def test_an_absolute_log_is_not_looked_for_in_the_bundle() -> None:
+    """An absolute path is where it says, for crun as for runc; without a log there is none."""
+    for flavour in ("runc", "crun"):
+        assert log_path(parse(["--log", "/var/log", "create", "--bundle", "/b", "c1"], flavour)) == "/var/log"
+        assert log_path(parse(["create", "--bundle", "/b", "c1"], flavour)) is None
 
 
 @pytest.mark.parametrize("log", ["syslog:x", "journald:x", ""])
@@ -264,6 +332,40 @@ def test_an_odd_name_of_a_log_does_not_matter(tmp_path: Path, log: str) -> None:
     done = _report_in_a_process("--log", path, "create", "c1")
     assert (done.returncode, done.stderr) == (0, MESSAGE)
     assert os.path.lexists(path) == (len(log) < 255)
+
+
+def test_a_name_that_no_file_can_have_does_not_matter(capfd: pytest.CaptureFixture[str]) -> None:
+    """A log whose name holds a NUL is left out; the message still reaches standard error."""
+    report("it broke\nhint: mend it", parse(["--log", "a\0b", "create", "c1"]))
+    assert capfd.readouterr().err.encode() == MESSAGE
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        pytest.param(os.mkfifo, id="fifo"),
+        pytest.param(lambda path: path.symlink_to(path.with_name("target")), id="link"),
+        pytest.param(Path.mkdir, id="directory"),
+    ],
+)
+def test_a_log_that_is_exchanged_meanwhile_is_left_alone(
+    tmp_path: Path, put: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes the log's place between our look and the opening is not followed, gets nothing, and holds nobody."""
+    log, target = tmp_path / "log", tmp_path / "target"
+    log.touch()
+    target.touch()
+    really = posix.open
+
+    def exchange(path: str, flags: int, mode: int = 0o777) -> int:
+        if path == str(log):
+            log.unlink()
+            put(log)
+        return really(path, flags, mode)
+
+    monkeypatch.setattr(posix, "open", exchange)
+    report("it broke", parse(["--log", str(log), "create", "c1"]))
+    assert target.read_bytes() == b""
 
 
 def test_a_full_disk_does_not_matter(tmp_path: Path) -> None:
