@@ -18,7 +18,7 @@ WRITES = {
     "wrapper/log.py": "appends lines to the log",
     "wrapper/report.py": "appends a line to the runtime's log",
     "dropins/toolkit_log.py": "appends lines to the log",
-    "injector/changes.py": "makes files of its own names in the root of a container and renames them",
+    "injector/copying.py": "makes files of new names in the root of a container, never opens one that is there",
     "injector/container_devices.py": "allows a container's cgroup further devices",
     "injector/sandbox.py": "makes files in a file system in memory, and opens /dev/null",
     "install/script.py": "the script does so when the package can't be imported",

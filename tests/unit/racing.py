@@ -73,6 +73,19 @@ def make_directory(root: Path, source: Path) -> None:
         made.put_in_place()
 
 
+def copy_many(root: Path, source: Path) -> None:
+    """Put files into a new directory, each half by another process."""
+
+    def opened_source(path: Path) -> tuple[int, int, int]:
+        return os.open(path, os.O_RDONLY), 0o755, 3
+
+    with Root(str(root)) as opened, Changes(opened, (3, 3)) as made:
+        made.make_directory("/opt/d")
+        places = [opened.hidden_place(f"/opt/d/{name}") for name in ("keep", "m", "n", "o")]
+        made.add_files([(place, source) for place in places if place is not None], opened_source)
+        made.put_in_place()
+
+
 def make_link(root: Path, source: Path) -> None:
     """Make a link with an owner."""
     with Root(str(root)) as opened, Changes(opened, (3, 3)) as made:
@@ -149,6 +162,14 @@ def naive_copy(root: Path, source: Path) -> None:
 def naive_make_directory(root: Path, source: Path) -> None:
     """Look, then make a directory."""
     os.makedirs(checked(root, "d"))
+
+
+def naive_copy_many(root: Path, source: Path) -> None:
+    """Look, then make a directory and write into it."""
+    path = checked(root, "d")
+    path.mkdir(exist_ok=True)
+    for name in ("keep", "n"):
+        (path / name).write_bytes(source.read_bytes())
 
 
 def naive_make_link(root: Path, source: Path) -> None:
@@ -228,6 +249,7 @@ class Kind:
 
 KINDS = {
     "copy": Kind(name="t", form={"careful": copy, "naive": naive_copy}),
+    "copy-many": Kind(name="d", form={"careful": copy_many, "naive": naive_copy_many}),
     "mkdir": Kind(name="d", form={"careful": make_directory, "naive": naive_make_directory}),
     "link": Kind(name="t", form={"careful": make_link, "naive": naive_make_link}),
     "mknod": Kind(name="t", form={"careful": make_node, "naive": naive_make_node}),

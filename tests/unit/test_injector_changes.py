@@ -15,8 +15,9 @@ import pytest
 from tests.unit.injecting import everything, leftovers
 
 from ocihooks.errors import OCIHooksError, UnavailableError
-from ocihooks.injector import changes, rootfs
-from ocihooks.injector.changes import PREFIX, Changes, copy
+from ocihooks.injector import copying, rootfs
+from ocihooks.injector.changes import PREFIX, Changes
+from ocihooks.injector.copying import copy
 from ocihooks.injector.rootfs import NotInPlaceError, Place, Root
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes, or gives files away")
@@ -477,7 +478,7 @@ def test_copy_to_another_kind_of_file(tmp_path: Path) -> None:
 
 def test_copy_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source without a size whose content is beyond the limit is refused."""
-    monkeypatch.setattr(changes, "MOST_BYTES", 10)
+    monkeypatch.setattr(copying, "MOST_BYTES", 10)
     with Path("/proc/self/status").open("rb") as source, (tmp_path / "t").open("wb") as target:  # noqa: SIM117
         with pytest.raises(OSError, match="too large"):
             copy(source.fileno(), target.fileno(), size(source))

@@ -18,7 +18,7 @@ import pytest
 from tests.unit.injecting import Told, everything, injector_file, leftovers, no_such_call, put
 
 from ocihooks.errors import DocumentError
-from ocihooks.injector import changes, kernel, worker
+from ocihooks.injector import copying, kernel, worker
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.files import InjectorFile, inside, parse_injector_file, read_injector_files
 from ocihooks.injector.inject import HINTS
@@ -302,7 +302,7 @@ def test_is_undone(entry: dict[str, Any], found: bool) -> None:
 def test_large_source(root: Path, tmp_path: Path) -> None:
     """A file beyond the limit is refused by its size."""
     with (tmp_path / "large").open("wb") as stream:
-        os.ftruncate(stream.fileno(), changes.MOST_BYTES + 1)
+        os.ftruncate(stream.fileno(), copying.MOST_BYTES + 1)
     with pytest.raises(NotInjectedError, match="larger than 2 GiB"):
         put(root, injector_file(binaries=[f"{tmp_path}/large:/l"]))
 

@@ -14,12 +14,16 @@ from __future__ import annotations
 import errno
 import posix
 
+from ocihooks.injector.copying import make_file, make_files, remove
 from ocihooks.injector.rootfs import Place, Root, remove_directories
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
+
+    from ocihooks.injector.copying import OpenSource, Source
 
     Key = tuple[int, str]
     Signature = tuple[int, int, int, int, int]
@@ -27,13 +31,6 @@ if TYPE_CHECKING:
 
 PREFIX = ".ocihooks-"
 """What the names of files that are not in their place yet, or not any more, begin with."""
-
-MOST_BYTES = 2 << 30
-"""Largest file that is copied."""
-
-_NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
-_CHUNK_BYTES = 1 << 20
-_NOT_SHARED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class _File:
@@ -72,6 +69,7 @@ class Changes:
         "_inodes",
         "_names",
         "_owner",
+        "_together",
         "_waiting",
         "keeps_former",
         "root",
@@ -91,6 +89,7 @@ class Changes:
         self._beside = beside
         self._waiting: dict[Key, _File] = {}
         self._done: dict[Key, _File] = {}
+        self._together: list[Sequence[Place]] = []
         self._directories: list[Place] = []
         self._inodes: dict[int, int] = {}
         self._names = f"{PREFIX}{posix.urandom(8).hex()}"
@@ -107,7 +106,7 @@ class Changes:
         elif not self.keeps_former:
             for file in self._done.values():
                 if file.former:
-                    _remove(file.former, file.place.parent)
+                    remove(file.former, file.place.parent)
 
     def make_directory(self, path: str, mode: int | None = None) -> None:
         """Make the directory at *path*, of permission bits *mode*, and those above it, where they are missing."""
@@ -123,8 +122,22 @@ class Changes:
         place = self.root.hidden_place(path)
         if place is None or not self._add_hidden(place, source, mode, size_bytes):
             file = self._begin(path)
-            self._write(Place(file.place.parent, file.temporary), source, mode, size_bytes)
+            make_file(Place(file.place.parent, file.temporary), source, mode, size_bytes, self._owner)
             self._add(file)
+
+    def add_files(self, files: Sequence[tuple[Place, Source]], open_source: OpenSource[Source]) -> frozenset[int]:
+        """
+        Write *files*, each with what *open_source* opens of its source; their places are of `Root.hidden_place`.
+
+        Returns:
+            The numbers of those that were not written, since one of them could not be.
+        """
+        places = [place for place, _ in files]
+        self._together.append(places)  # before they are made: whatever happens, they are undone
+        left = make_files(files, open_source, self._owner)
+        if left:
+            self._together[-1] = [place for number, place in enumerate(places) if number not in left]
+        return left
 
     def add_link(self, path: str, target: str) -> None:
         """Make a symbolic link to *target* beside *path*."""
@@ -150,6 +163,8 @@ class Changes:
             NotInPlaceError: A new directory that was made beside its place has none.
         """
         self.root.put_in_place()
+        if self._waiting:
+            self._settle()
         for key, file in tuple(self._waiting.items()):
             place, before = file.place, self._done.get(key)
             if place.status is not None and before is None:
@@ -166,6 +181,7 @@ class Changes:
         Each is the path of a directory without links, a name in it, the second name of what was replaced ("": nothing
         was, "/": it is a directory), and the signature of what is there.
         """
+        self._settle()
         where = {place.parent: "" for place in (*self._directories, *(file.place for file in self._done.values()))}
         for parent in where:
             where[parent] = self.root.where(parent)
@@ -183,24 +199,10 @@ class Changes:
         self._count += 1
         return f"{self._names}-{self._count}"
 
-    def _write(self, place: Place, source: int, mode: int, size_bytes: int) -> None:
-        """Write a new file in *place*; FileExistsError if something is there."""
-        target = posix.open(place.name, _NEW, 0o600, dir_fd=place.parent)
-        try:
-            copy(source, target, size_bytes)
-            if self._owner:
-                posix.fchown(target, *self._owner)
-            posix.fchmod(target, mode)
-        except BaseException:
-            _remove(place.name, place.parent)
-            raise
-        finally:
-            posix.close(target)
-
     def _add_hidden(self, place: Place, source: int, mode: int, size_bytes: int) -> bool:
         """Write a file in *place*, which nobody sees yet; whether that could be done, since nothing was there."""
         try:
-            self._write(place, source, mode, size_bytes)
+            make_file(place, source, mode, size_bytes, self._owner)
         except FileExistsError:
             return False
         self._done[self._key(place)] = _File(place, "")
@@ -212,7 +214,7 @@ class Changes:
         other = self._waiting.pop(key, None)
         self._waiting[key] = file
         if other is not None:
-            _remove(other.temporary, other.place.parent)
+            remove(other.temporary, other.place.parent)
 
     def _key(self, place: Place) -> Key:
         """What all places have in common that are one."""
@@ -230,51 +232,29 @@ class Changes:
             return
         file.former = former
 
+    def _settle(self) -> None:
+        """Have everything that was added together among what is done, which takes long for what is rarely asked."""
+        for place in [place for places in self._together for place in places]:
+            self._done.setdefault(self._key(place), _File(place, ""))
+        self._together.clear()
+
     def _undo(self) -> None:
+        self._settle()
         for file in self._waiting.values():
             for name in (file.temporary, file.former):
                 if name:
-                    _remove(name, file.place.parent)
+                    remove(name, file.place.parent)
         for file in reversed(self._done.values()):
             if file.former:
                 _rename(file.former, file.place.name, file.place.parent)
             else:
-                _remove(file.place.name, file.place.parent)
+                remove(file.place.name, file.place.parent)
         remove_directories(self._directories)
 
 
 def signature(status: posix.stat_result) -> Signature:
     """What a file has lost when somebody changes its content or its attributes."""
     return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def copy(source: int, target: int, size_bytes: int) -> None:
-    """
-    Append to *target* what can be read from *source*; the file system shares the content where it can.
-
-    Args:
-        size_bytes: How much that is; 0: until the end, for the kernel's own files, which have no size.
-    """
-    copied = 0
-    try:
-        while copied < size_bytes and (size := posix.copy_file_range(source, target, size_bytes - copied)):
-            copied += size
-    except OSError as error:
-        if copied or error.errno not in _NOT_SHARED:
-            raise
-    if copied < size_bytes or not size_bytes:
-        _pass_on(source, target, MOST_BYTES - copied)
-
-
-def _pass_on(source: int, target: int, most: int) -> None:
-    """Write to *target* all that is left to read from *source*."""
-    while data := posix.read(source, _CHUNK_BYTES):
-        most -= len(data)
-        if most < 0:
-            raise OSError(errno.EFBIG, posix.strerror(errno.EFBIG))
-        view = memoryview(data)
-        while view:
-            view = view[posix.write(target, view) :]
 
 
 def _status(place: Place) -> posix.stat_result:
@@ -288,13 +268,6 @@ def _set_mode(place: Place, mode: int) -> None:
         posix.chmod(f"/proc/self/fd/{handle}", mode)
     finally:
         posix.close(handle)
-
-
-def _remove(name: str, parent: int) -> None:
-    try:
-        posix.unlink(name, dir_fd=parent)
-    except OSError:
-        return
 
 
 def _rename(name: str, other: str, parent: int) -> None:

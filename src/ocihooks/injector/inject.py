@@ -12,6 +12,7 @@ import posix
 
 from ocihooks.errors import os_reason, quoted
 from ocihooks.injector.changes import Changes
+from ocihooks.injector.copying import MANY
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.items import Item, check_visible, items_for, open_source
 from ocihooks.injector.rootfs import NotInPlaceError, Root
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ocihooks.injector.container_devices import Devices
     from ocihooks.injector.files import InjectorFile
     from ocihooks.injector.refresh import Refresh
+    from ocihooks.injector.rootfs import Place
     from ocihooks.injector.target import Target
 
     Tell = Callable[[str, str], None]
@@ -147,11 +149,11 @@ def _attempt(job: _Job, line: Line, *, beside: bool) -> None:
 
 def _change(job: _Job, changes: Changes, nodes: Changes | None, line: Line) -> None:
     mounts = _Mounts(job.root, job.target.mounts)
-    added = [item for item in job.items if _is_added(job, item, changes, nodes, mounts)]
+    has_libraries = _add_all(job, changes, nodes, mounts)
     _put(changes, job.root.path)
     if nodes is not None:
         _put(nodes, "/dev")
-    line.tell(("placed", any(item.is_library for item in added)))
+    line.tell(("placed", has_libraries))
     if line.hear() and job.refresh is not None:
         job.refresh.add(changes)
         _put(changes, job.root.path)
@@ -193,9 +195,46 @@ class _Mounts:
         return (self._root.hidden_place(path) or self._root.place(path)).parent
 
 
+def _add_all(job: _Job, changes: Changes, nodes: Changes | None, mounts: _Mounts) -> bool:
+    """Add all items, files for new directories together; whether there is a library for the linker's cache."""
+    has_libraries = False
+    together: dict[str, tuple[Place, Item]] = {}
+    for item in job.items:
+        job.tell("debug", f"{item.source or item.place} -> {item.place}")
+        place = _new_place(job, item, changes, mounts)
+        if place is not None and item.place not in together:
+            together[item.place] = (place, item)
+            continue
+        _add_together(job, tuple(together.values()), changes, mounts)
+        together.clear()
+        has_libraries |= _is_added(job, item, changes, nodes, mounts) and item.is_library
+    _add_together(job, tuple(together.values()), changes, mounts)
+    return has_libraries
+
+
+def _new_place(job: _Job, item: Item, changes: Changes, mounts: _Mounts) -> Place | None:
+    """The place of *item* if it is a file for a new directory, with which nothing else is to be done."""
+    kind = item.entry.kind
+    if kind in ("devices", "directories") or (kind == "libraries" and job.refresh is not None):
+        return None
+    try:
+        place = changes.root.hidden_place(item.place)
+        if place is not None:
+            mounts.check(item)
+    except (OSError, NotInjectedError):  # it is told when the item is added by itself
+        return None
+    return place
+
+
+def _add_together(job: _Job, files: Sequence[tuple[Place, Item]], changes: Changes, mounts: _Mounts) -> None:
+    """Add *files*; what can't be added together is added by itself, or it is told why it can't be."""
+    left = changes.add_files(files, open_source) if len(files) >= MANY else range(len(files))
+    for number in sorted(left):
+        _is_added(job, files[number][1], changes, None, mounts)
+
+
 def _is_added(job: _Job, item: Item, changes: Changes, nodes: Changes | None, mounts: _Mounts) -> bool:
     """Add *item*, or tell that it is left out."""
-    job.tell("debug", f"{item.source or item.place} -> {item.place}")
     try:
         if item.node is not None and nodes is not None and job.devices is not None:
             job.devices.add(item, nodes)

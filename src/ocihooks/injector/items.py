@@ -7,7 +7,7 @@ from __future__ import annotations
 import posix
 
 from ocihooks.errors import os_reason, quoted
-from ocihooks.injector.changes import MOST_BYTES
+from ocihooks.injector.copying import MOST_BYTES
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.files import MOUNT, Entry, InjectorFile, inside
 
@@ -78,8 +78,10 @@ def items_for(files: Sequence[InjectorFile], target: Target, tell: Tell) -> tupl
             _leave_out(error, tell, optional=file.optional)
         for entry in file.entries:
             try:
-                found = _devices(file, entry) if entry.kind == "devices" else (_plain(file, entry),)
-                items += [item for item in found if _is_needed(item, file, target)]
+                if entry.kind == "devices":
+                    items += [item for item in _devices(file, entry) if _is_needed(item, file, target)]
+                elif _is_needed(item := _plain(file, entry), file, target):
+                    items.append(item)
             except NotInjectedError as error:
                 _leave_out(error, tell, optional=entry.optional)
     return tuple(items)

@@ -70,15 +70,22 @@ class Worker:
     """
     A child that does *work* with the right to change files beneath *directories* only, and to gain no privileges.
 
+    Where *directories* is None, it has the rights of this process.
+
     *work* gets its end of the line, and whether the kernel takes these rights away. What it raises is raised by `hear`
     or `finish`.
     """
 
     __slots__ = ("_child", "_line")
 
-    def __init__(self, directories: tuple[int, ...], work: Work) -> None:
+    def __init__(self, directories: tuple[int, ...] | None, work: Work) -> None:
         down, up = posix.pipe(), posix.pipe()
-        self._child = posix.fork()
+        try:
+            self._child = posix.fork()
+        except OSError:
+            for fd in (*down, *up):
+                posix.close(fd)
+            raise
         if not self._child:
             posix.close(down[1])
             posix.close(up[0])
@@ -117,7 +124,7 @@ class Worker:
         posix.waitpid(self._child, 0)
 
 
-def _be_worker(line: Line, directories: tuple[int, ...], work: Work) -> None:
+def _be_worker(line: Line, directories: tuple[int, ...] | None, work: Work) -> None:
     """Do the work and end, whatever happens."""
     try:
         _answer(line, directories, work)
@@ -125,9 +132,9 @@ def _be_worker(line: Line, directories: tuple[int, ...], work: Work) -> None:
         posix._exit(0)  # noqa: SLF001
 
 
-def _answer(line: Line, directories: tuple[int, ...], work: Work) -> None:
+def _answer(line: Line, directories: tuple[int, ...] | None, work: Work) -> None:
     try:
-        work(line, allow_writes_beneath(*directories))
+        work(line, directories is not None and allow_writes_beneath(*directories))
         line.tell((WELL, None))
     except GoneError:
         return

@@ -1,0 +1,348 @@
+"""Many files for new directories, which two processes make: the same result, all of them or none, no process left."""
+
+from __future__ import annotations
+
+import os
+import posix
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from tests.unit.injecting import Told, everything, injector_file, leftovers, put
+
+from ocihooks.errors import OCIHooksError, UnavailableError
+from ocihooks.injector import inject
+from ocihooks.injector.copying import MANY, make_files
+from ocihooks.injector.errors import NotInjectedError
+from ocihooks.injector.items import open_source
+from ocihooks.injector.rootfs import Place, Root
+from ocihooks.injector.worker import Line, Worker
+
+COUNT = 40
+PROJECT = Path(__file__).parents[2]
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files away, or mounts")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty root."""
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten files are many, on any machine."""
+    monkeypatch.setattr(inject, "MANY", 10)
+    monkeypatch.setattr(posix, "sched_getaffinity", lambda pid: {0, 1})
+
+
+@pytest.fixture(autouse=True)
+def _no_litter() -> Iterator[None]:
+    """No child is left to wait for, and no descriptor open."""
+    before = os.listdir("/proc/self/fd")
+    yield
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Path]:
+    """Files of several sizes and modes."""
+    (tmp_path / "sources").mkdir()
+    paths = [tmp_path / f"sources/{number}" for number in range(COUNT)]
+    for number, path in enumerate(paths):
+        path.write_bytes(os.urandom((0, 1, 3000, 200_000)[number % 4]))
+        path.chmod((0o644, 0o755, 0o600, 0o4711, 0o2750)[number % 5])
+    return paths
+
+
+def named(sources: list[Path], directory: str = "/new/deep", **members: Any) -> list[dict[str, Any]]:
+    """An entry for each of *sources*."""
+    return [{"source": str(path), "destination": f"{directory}/{path.name}", **members} for path in sources]
+
+
+def shown(directory: Path) -> dict[str, tuple[int, bytes]]:
+    """Modes and contents of the files in *directory*."""
+    return {path.name: (stat.S_IMODE(path.lstat().st_mode), path.read_bytes()) for path in directory.iterdir()}
+
+
+def test_many_are_many() -> None:
+    """A container that gets a few files only gets them by one process."""
+    assert 100 <= MANY <= 500
+
+
+def test_copies(root: Path, sources: list[Path]) -> None:
+    """Content and mode of each are its source's, in old directories and new ones, and nothing else is there."""
+    (root / "old").mkdir()
+    file = injector_file(
+        directories=["/new/deep", "/other"],
+        binaries=named(sources, "/old"),
+        libraries=named(sources, "/other"),
+        miscellaneous=named(sources),
+    )
+    put(root, file)
+    expected = shown(sources[0].parent)
+    assert [shown(root / place) == expected for place in ("old", "other", "new/deep")] == [True] * 3
+    assert (sorted(os.listdir(root)), leftovers(root)) == (["new", "old", "other"], [])
+
+
+@needs_root
+def test_owner(root: Path, sources: list[Path]) -> None:
+    """What is put into a container with a user namespace belongs to its root user, with all its permission bits."""
+    put(root, injector_file(directories=["/new/deep"], miscellaneous=named(sources)), owner=(100000, 200000))
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in root.rglob("*")} == {(100000, 200000)}
+    assert shown(root / "new/deep") == shown(sources[0].parent)
+
+
+def test_one_place_several_times(root: Path, sources: list[Path]) -> None:
+    """The last of several files for one place counts, whichever process would make it."""
+    entries = [*named(sources), {"source": str(sources[2]), "destination": "/new/deep/1"}, *named(sources[::-1])]
+    entries.append({"source": str(sources[3]), "destination": "/new/deep/39"})
+    put(root, injector_file(directories=["/new/deep"], binaries=entries[:3], miscellaneous=entries))
+    expected = shown(sources[0].parent)
+    assert shown(root / "new/deep") == {**expected, "39": expected["3"]}
+
+
+def test_undo_record(root: Path, sources: list[Path], tmp_path: Path) -> None:
+    """All of them are in the undo record."""
+    record = tmp_path / "undo/record.json"
+    file = injector_file(directories=["/new/deep"], miscellaneous=named(sources))
+    put(root, file, record=str(record), name=("c", "/b"))
+    assert all(f'"{path.name}"' in record.read_text() for path in sources)
+
+
+def test_two_processes(root: Path, sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the files are made by another process where there is another processor, and else all by this one."""
+
+    def made_by() -> list[int]:
+        makers = tmp_path / "makers"
+        makers.unlink(missing_ok=True)
+
+        def opened(path: Path) -> tuple[int, int, int]:
+            with makers.open("a") as stream:
+                stream.write(f"{os.getpid()}\n")
+            return os.open(path, os.O_RDONLY), 0o644, path.stat().st_size
+
+        with Root(str(root)) as opened_root:
+            place = opened_root.directory("/")
+            files = [(Place(place, path.name), path) for path in sources]
+            assert make_files(files, opened, None) == frozenset()
+        assert shown(root).keys() == shown(sources[0].parent).keys()
+        shutil.rmtree(root)
+        root.mkdir()
+        return [int(line) for line in makers.read_text().splitlines()]
+
+    both = made_by()
+    assert (len(set(both)), both.count(os.getpid())) == (2, COUNT // 2)
+    monkeypatch.setattr(posix, "sched_getaffinity", lambda pid: {3})
+    assert made_by() == [os.getpid()] * COUNT
+    monkeypatch.setattr(posix, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(posix, "fork", lambda: os.kill(0, 10**6))
+    assert made_by() == [os.getpid()] * COUNT
+
+
+FAILING = {"in-the-first-half": (7, []), "in-the-second-half": (33, []), "in-both": (3, [38])}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_source_that_is_missing(name: str, root: Path, sources: list[Path]) -> None:
+    """When one file is missing nothing is there, and the first that is missing is named."""
+    first, others = FAILING[name]
+    for number in (first, *others):
+        sources[number].unlink()
+    with pytest.raises(NotInjectedError, match=f"/miscellaneous/{first}: .* can't be copied: it does not exist"):
+        put(root, injector_file(directories=["/new/deep"], miscellaneous=named(sources)))
+    assert os.listdir(root) == []
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_optional_file_that_is_missing(
+    name: str, root: Path, sources: list[Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Optional files that are missing are left out and told, and all others are there."""
+    first, others = FAILING[name]
+    for number in (first, *others):
+        sources[number].unlink()
+
+    class Printed(Told):
+        def tell(self, level: str, text: str) -> None:
+            os.write(2, f"{level}: {text}\n".encode())
+
+    put(root, injector_file(directories=["/new/deep"], miscellaneous=named(sources, optional=True)), told=Printed())
+    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("info: left out")]
+    assert [f"/miscellaneous/{number}: " in line for number, line in zip((first, *others), told, strict=True)]
+    assert shown(root / "new/deep") == shown(sources[0].parent)
+
+
+class Foreigner(Told):
+    """Puts a file of its own into the new directory, under the name of one that is still to come."""
+
+    def __init__(self, root: Path, names: tuple[str, ...]) -> None:
+        self.root = root
+        self.names = names
+
+    def tell(self, level: str, text: str) -> None:
+        """Take a sentence, in the child."""
+        hidden = [path for path in self.root.rglob("deep") if not list(path.iterdir())]
+        for name in self.names if text.endswith("/deep/0") else ():
+            (hidden[0] / name).write_text("theirs")
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["well", "undone"])
+def test_somebody_is_in_the_new_directory(root: Path, sources: list[Path], fails: bool) -> None:
+    """A file that somebody puts into the new directory is replaced as everywhere, and comes back when all is undone."""
+    entries = named(sources)
+    if fails:
+        entries.append({"source": str(root / "none"), "destination": "/new/deep/none"})
+    file = injector_file(directories=["/new/deep"], miscellaneous=entries)
+    if not fails:
+        put(root, file, told=Foreigner(root, ("5", "30")))
+        assert shown(root / "new/deep") == shown(sources[0].parent)
+        return
+    with pytest.raises(NotInjectedError, match="/miscellaneous/40: "):
+        put(root, file, told=Foreigner(root, ("5", "30")))
+    left = [path for path in root.rglob("*") if path.is_file()]
+    assert sorted((path.name, path.read_text()) for path in left) == [("30", "theirs"), ("5", "theirs")]
+
+
+def test_hidden_by_a_mount(root: Path, sources: list[Path]) -> None:
+    """A file that a mount of the container would hide is refused among many, too."""
+    (root / "data").mkdir()
+    (root / "link").symlink_to("data")
+    entries = [*named(sources), {"source": str(sources[0]), "destination": "/link/t"}]
+    with pytest.raises(NotInjectedError, match=r"/miscellaneous/40: .* its mount at ./data. hides it"):
+        put(root, injector_file(directories=["/new/deep"], miscellaneous=entries), mounts={"/data": ("/srv", "bind")})
+    assert sorted(os.listdir(root)) == ["data", "link"]
+
+
+def test_nul_in_a_name(root: Path, sources: list[Path]) -> None:
+    """A name with a NUL character is refused among many, too."""
+    entries = [*named(sources), {"source": str(sources[0]), "destination": "/new/deep/a"}]
+    file = injector_file(directories=["/new/deep"], miscellaneous=entries)
+    file.entries[-1].destination += "\0b"
+    with pytest.raises(NotInjectedError, match=r"/miscellaneous/40: .* invalid argument"):
+        put(root, file)
+    assert os.listdir(root) == []
+
+
+def test_both_are_confined(root: Path, tmp_path: Path) -> None:
+    """Neither of the two processes can write outside of the root; without Landlock both could."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    def attempt(number: int) -> tuple[int, int, int]:
+        try:
+            (outside / str(number)).touch()
+        except PermissionError:
+            pass
+        return os.open("/dev/null", os.O_RDONLY), 0o644, 0
+
+    def work(line: Line, is_confined: bool) -> None:
+        line.tell(("confined", is_confined))
+        with Root(str(root)) as opened:
+            files = [(Place(opened.directory("/"), str(number)), number) for number in range(COUNT)]
+            line.tell(("left", tuple(make_files(files, attempt, None))))
+
+    for directories in ((os.open(root, os.O_PATH),), None):
+        child = Worker(directories, work)
+        is_confined, left = child.hear(), child.hear()
+        child.hear()
+        child.close()
+        if directories:
+            os.close(directories[0])
+            if not is_confined:
+                pytest.skip("the kernel has no Landlock")
+        assert (left, len(os.listdir(outside))) == ((), 0 if directories else COUNT)
+        shutil.rmtree(root)
+        root.mkdir()
+
+
+@pytest.mark.parametrize("who", ["first", "other"])
+def test_process_that_is_killed(who: str, root: Path, sources: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """When one process is killed it is told, the other ends, and nothing has its name in the root."""
+
+    def deadly(item: Any) -> tuple[int, int, int]:
+        if item.source == str(sources[12 if who == "first" else 32]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return open_source(item)
+
+    monkeypatch.setattr(inject, "open_source", deadly)
+    with pytest.raises(RuntimeError, match="without a word"):
+        put(root, injector_file(directories=["/new/deep"], miscellaneous=named(sources)))
+    left = list(root.iterdir())
+    assert [path.name[:10] for path in left] == ([".ocihooks-"] if who == "first" else [])
+    before = everything(root)
+    assert everything(root) == before
+
+
+def test_fault_in_the_other_process(root: Path, sources: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else happens in one of them, it is told and nothing is left."""
+
+    def faulty(item: Any) -> tuple[int, int, int]:
+        if item.source == str(sources[32]):
+            raise ValueError("odd")
+        return open_source(item)
+
+    monkeypatch.setattr(inject, "open_source", faulty)
+    with pytest.raises(RuntimeError, match="ValueError: odd"):
+        put(root, injector_file(directories=["/new/deep"], miscellaneous=named(sources)))
+    assert os.listdir(root) == []
+
+
+PUT = """
+import posix, sys
+sys.path[:0] = sys.argv[1:3]
+from pathlib import Path
+from tests.unit.injecting import injector_file, put
+from ocihooks.injector import inject
+from ocihooks.injector.errors import NotInjectedError
+from ocihooks.injector.items import open_source
+posix.sched_getaffinity = lambda pid: {0, 1}
+inject.MANY = 10
+root, source = sys.argv[3:]
+pairs = [f"{source}:/new/deep/{number}" for number in range(20)]
+try:
+    inject_file = injector_file(directories=["/new/deep"], miscellaneous=pairs)
+    put(Path(root), inject_file)
+except (NotInjectedError, RuntimeError) as error:
+    sys.exit(str(error))
+"""
+
+
+def putting(root: Path, source: Path) -> list[str]:
+    """The words of a process that puts twenty copies of *source* into *root*."""
+    return [sys.executable, "-c", PUT, str(PROJECT / "src"), str(PROJECT), str(root), str(source)]
+
+
+@needs_root
+def test_full_file_system(root: Path, sources: list[Path]) -> None:
+    """Where the file system is full for one of them, nothing is left, and the reason is told."""
+    script = f'mount -t tmpfs -o size=1m t {root} && "$@"; echo "status $?"; ls -A {root}'
+    words = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", *putting(root, sources[3])]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "status 1\n", done
+    assert "no space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("call", ["openat:7", "copy_file_range:1", "copy_file_range:5", "fchmod:3", "fork"])
+def test_kill_in_both(
+    call: str, root: Path, sources: list[Path], unavailable: Callable[[OCIHooksError], NoReturn]
+) -> None:
+    """Killed at any call, by which both are hit, nothing is seen in the root under its name."""
+    if shutil.which("strace") is None:
+        unavailable(UnavailableError("strace: not found on PATH", hint="apt-get install strace"))
+    name, _, number = call.partition(":")
+    what = f"{name}:signal=KILL:when={number}" if number else "clone,clone3,fork:error=EAGAIN:when=2+"
+    words = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={what}", *putting(root, sources[3])]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    seen = [path.name for path in root.iterdir() if not path.name.startswith(".ocihooks-")]
+    assert (done.returncode != 0, seen) == ((True, []) if number else (False, ["new"])), done.stderr
