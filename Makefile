@@ -37,12 +37,13 @@ test:
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
 
-# The rows to run, such as ROWS="races soak"; all of them if empty.
+# The rows to run, such as ROWS="races soak", all of them if empty; and how many of them, or of their parts, at a time.
 ROWS ?=
+LANES ?= 2
 
 torture:
 	@tools/setup fuzz
-	@$(BIN)/python -m torture.run $(if $(ROWS),--row $(ROWS))
+	@$(BIN)/python -m torture.run --jobs $(LANES) $(if $(ROWS),--row $(ROWS))
 
 # Which readers to try, such as TARGETS="config rule", all of them if empty; and how long each.
 TARGETS ?=

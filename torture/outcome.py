@@ -28,7 +28,7 @@ class Outcome:
         control: What became of the careless; "" where the row has no control.
         problems: Tests that failed, each with the first line of the reason.
         left_out: Tests that were skipped, each with the reason.
-        seconds: How long it took.
+        seconds: How long it took; of a row in parts, all of them together.
     """
 
     key: str
@@ -90,15 +90,13 @@ def _first_line(element: ET.Element) -> str:
     return text.strip().partition("\n")[0][:MOST_LETTERS]
 
 
-def outcome_of(row: Row, cases: list[Case], seconds: float, trouble: str = "") -> Outcome:
+def outcome_of(row: Row, cases: list[Case], seconds: float, trouble: Iterable[str] = ()) -> Outcome:
     """What *cases* make of a row; *trouble* is what kept pytest from running all of them."""
     tests = [case for case in cases if case.is_of(row.tests)]
     controls = [case for case in cases if case.is_of(row.controls)]
     passed = [case for case in tests if case.passed]
     shown = [case for case in controls if case.passed]
-    problems = [f"{case.node}: {case.problem}" for case in cases if case.problem]
-    if trouble:
-        problems.append(trouble)
+    problems = [*(f"{case.node}: {case.problem}" for case in cases if case.problem), *trouble]
     ran = bool(passed) and (bool(shown) or not row.controls)
     return Outcome(
         key=row.key,

@@ -123,12 +123,13 @@ class Call:
 
     def met_by(self, action: str) -> tuple[str, ...]:
         """strace with *action* for this call."""
-        return tracing(f"inject={self.name}:{action}:when={self.number}", *(("-P", self.path) if self.path else ()))
+        only = ("-P", self.path) if self.path else ()
+        return tracing(f"trace={self.name}", "-e", f"inject={self.name}:{action}:when={self.number}", *only)
 
 
 def tracing(expression: str, *options: str) -> tuple[str, ...]:
     """strace with one expression, for the command but not for the programs that it asks for their versions."""
-    return ("strace", "-y", "-s", "0", "-o", "/dev/null", *options, "-e", expression)
+    return ("strace", "-o", "/dev/null", *options, "-e", expression)
 
 
 @pytest.fixture(
@@ -172,7 +173,7 @@ def calls_of(scene: Scene) -> list[Call]:
     """The calls of one run that have to do with files of the place."""
     trace = scene.place.root / "trace"
     scene.reset()
-    assert scene.run(*tracing("trace=file,desc", "-o", str(trace))).returncode == 0
+    assert scene.run(*tracing("trace=file,desc", "-y", "-s", "0", "-o", str(trace))).returncode == 0
     assert scene.place.files() == scene.after
     return list(_calls(trace.read_text(), str(scene.place.root)))
 

@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,15 +120,37 @@ def holder(place: EnginePlace) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_holder_killed(place: EnginePlace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once the holder is dead, the next one goes on at once and does not wait until its patience ends."""
+KILLS = 5
+
+
+def seconds_until_held(place: EnginePlace) -> float:
+    """How long after its holder is killed the next one, who waits for the lock, holds it."""
+    waits = threading.Event()
+
+    def hold() -> float:
+        waits.set()
+        with lock.locked(f"{place.root}/state/engines.lock"):
+            return time.monotonic()
+
+    with holder(place) as process, ThreadPoolExecutor(1) as pool:
+        held = pool.submit(hold)
+        waits.wait()
+        time.sleep(0.1)
+        assert not held.done()
+        before = time.monotonic()
+        process.kill()
+        return held.result() - before
+
+
+def test_holder_killed(place: EnginePlace, monkeypatch: pytest.MonkeyPatch, record_property: Record) -> None:
+    """Once the holder is dead, the next one holds the lock in less than a second (the median counts), and goes on."""
     monkeypatch.setattr(lock, "WAIT_S", 300.0)
+    took_s = sorted(seconds_until_held(place) for _ in range(KILLS))
+    assert took_s[KILLS // 2] < 1, took_s
     with holder(place) as process:
         process.kill()
-        process.wait()
-        before = time.monotonic()
         assert configure(place.target("docker")).changed
-        assert time.monotonic() - before < 30
+    record_property("amount", f"{KILLS} holders killed, whose lock the next one has in less than 1 s")
 
 
 @pytest.mark.parametrize("wait_s", [0.2, pytest.param(10, marks=pytest.mark.slow)])

@@ -114,14 +114,15 @@ class Scene:
         """config.json as it is at present."""
         return self.bundle.config_path.read_bytes()
 
-    def create(self, inject: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Create a container; *inject* is what strace shall do."""
-        return create(self.wrapper, self.bundle, [] if inject is None else tracing(inject))
+    def create(self, action: str = "", point: Point | None = None) -> subprocess.CompletedProcess[str]:
+        """Create a container; *action* is what strace shall do at *point*."""
+        return create(self.wrapper, self.bundle, [] if point is None else meeting(point, action))
 
 
-def tracing(inject: str, output: str = "/dev/null") -> list[str]:
-    """strace with one expression."""
-    return ["strace", "-y", "-s", "0", "-o", output, "-e", inject]
+def meeting(point: Point, action: str) -> list[str]:
+    """strace with *action* for one call; the others are not even written down, which saves a quarter of the time."""
+    chosen = ["-e", f"trace={point.name}", "-e", f"inject={point.name}:{action}:when={point.number}"]
+    return ["strace", "-o", "/dev/null", *chosen]
 
 
 def create(wrapper: Wrapper, bundle: MadeBundle, under: list[str]) -> subprocess.CompletedProcess[str]:
@@ -187,7 +188,7 @@ def traced(
     )
     scene.reset()
     trace = directory / "trace"
-    assert create(wrapper, bundle, tracing("trace=all", str(trace))).stdout == "started\n"
+    assert create(wrapper, bundle, ["strace", "-y", "-s", "0", "-o", str(trace)]).stdout == "started\n"
     text = trace.read_text()
     assert (f"{PROGRAM}.call" in text) != scene.skipped  # what Python loads, and the launcher never looks at
     return replace(scene, points=tuple(points_in(text, scene)))
@@ -230,7 +231,7 @@ def test_killed_anywhere(scene: Scene, record_property: Record) -> None:
     record_property("amount", f"{len(points)} kills")
     for point in points:
         scene.reset()
-        killed = scene.create(f"inject={point.name}:signal=KILL:when={point.number}")
+        killed = scene.create("signal=KILL", point)
         content = scene.content()
         assert content in (scene.old, scene.new), point
         assert killed.stdout == "", point
@@ -274,7 +275,7 @@ def test_killed_while_skipping(scene: Scene, record_property: Record) -> None:
     assert len(scene.points) > 15
     record_property("amount", f"{len(scene.points)} kills")
     for point in scene.points:
-        killed = scene.create(f"inject={point.name}:signal=KILL:when={point.number}")
+        killed = scene.create("signal=KILL", point)
         assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), point
         assert (killed.stdout, scene.content(), litter(scene.bundle)) == ("", scene.old, []), point
     assert scene.create().stdout == "started\n"
@@ -286,7 +287,7 @@ def test_refused_while_skipping(scene: Scene, record_property: Record) -> None:
     record_property("amount", f"{len(scene.points)} refused calls")
     errors = [*ERRORS, INTERRUPTED]
     for index, point in enumerate(scene.points):
-        call = scene.create(f"inject={point.name}:error={errors[index % len(errors)]}:when={point.number}")
+        call = scene.create(f"error={errors[index % len(errors)]}", point)
         assert (call.returncode, call.stdout, call.stderr) == (0, "started\n", ""), point
         assert (scene.content(), litter(scene.bundle)) == (scene.old, []), point
 
@@ -315,7 +316,7 @@ def test_refused_anywhere_by_every_error(scene: Scene, error: str, record_proper
 def refused_at(scene: Scene, point: Point, error: str) -> str:
     """How a create ends that is refused at *point*."""
     scene.reset()
-    call = scene.create(f"inject={point.name}:error={error}:when={point.number}")
+    call = scene.create(f"error={error}", point)
     return outcome(scene, call, f"{error} {point}")
 
 
@@ -330,7 +331,7 @@ def test_refused_while_writing(scene: Scene, error: str, record_property: Record
     assert {point.name for point in written} & {"rename", "renameat", "renameat2"}
     for point in written:
         scene.reset()
-        call = scene.create(f"inject={point.name}:error={error}:when={point.number}")
+        call = scene.create(f"error={error}", point)
         assert outcome(scene, call, str(point)) == "refused", point
         assert str(scene.bundle.config_path) in call.stderr, point
         assert ERRORS[error] in call.stderr, point

@@ -166,10 +166,10 @@ def normal(call: Call) -> tuple[int, list[str], list[str]]:
 
 
 def lives(
-    runtime: PrivateRuntime, builds: Builds, program: Path, recorded: Path, bundles: Sequence[MadeBundle]
+    runtime: PrivateRuntime, builds: Builds, program: Path, recorded: Path, bundles: Sequence[MadeBundle], name: str
 ) -> list[tuple[list[str], tuple[int, list[str], list[str]]]]:
-    """All calls of a life through *program*: what the runtime inherited, and what came of it."""
-    places = {"ID": "the-container", "BUNDLE": str(bundles[0].directory), "OTHER": str(bundles[1].directory)}
+    """All calls of the life of *name* through *program*: what the runtime inherited, and what came of it."""
+    places = {"ID": name, "BUNDLE": str(bundles[0].directory), "OTHER": str(bundles[1].directory)}
     seen = []
     for line in LIFE:
         if line == ("WAIT",):
@@ -193,9 +193,10 @@ def test_the_life_of_a_container(
     marks = runtime.directory / "marks"
     wrapper.write_rule("a.json", hook={"path": "/bin/sh", "args": ["sh", "-c", f"cat >/dev/null; echo >>{marks}"]})
     bundles = [runtime.make_bundle(args=["sleep", "100"]), runtime.make_bundle(args=["sh", "-c", "echo out; exit 3"])]
-    direct = lives(runtime, builds, recorded, recorded, bundles)
+    name = runtime.new_id()  # of this test alone, since cgroups are called after containers
+    direct = lives(runtime, builds, recorded, recorded, bundles, name)
     assert not marks.exists()
-    wrapped = lives(runtime, builds, wrapper.script, recorded, bundles)
+    wrapped = lives(runtime, builds, wrapper.script, recorded, bundles, name)
     assert marks.read_text() == "\n" * 2
     lines = [line for line in LIFE if line != ("WAIT",)]
     differ = {

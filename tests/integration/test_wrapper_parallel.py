@@ -2,8 +2,10 @@
 Many containers at once, while rules are edited: none fails, and each rule is seen old or new, never in part.
 
 On runc with the launcher and on crun with the script a smaller number each time; the full five hundred, with a
-thousand edits, are marked slow. One of them measures how long the same takes the runtime alone: rules that are written
-all the time are never kept compiled, so twice the time is promised for rules that rest.
+thousand edits, are marked slow. One of them measures how long the same takes the runtime alone. The nine hooks that
+each container gets cost the runtime itself about as much as the container, so twice the time is promised in comparison
+with the runtime when the same hooks are in config.json already; and for rules that rest, since those that are written
+all the time are never kept compiled.
 """
 
 from __future__ import annotations
@@ -130,21 +132,29 @@ def test_many_at_once(
         else:
             (wrapper.hooks_dirs[0] / "comes-and-goes.json").unlink()
 
-    alone_s = resting_s = 0.0
+    bare_s = resting_s = same_s = 0.0
     if measured:
-        alone_s = live_at_once(runtime, runtime.path, count)
+        bare_s = live_at_once(runtime, runtime.path, count)
         time.sleep(2.1)
         live_at_once(runtime, wrapper.script, 1)  # which keeps the rules compiled
         resting_s = live_at_once(runtime, wrapper.script, count)
+        same_s = live_at_once(runtime, runtime.path, count)  # with the hooks that are in config.json now
     with editing(edit) as edits:
         wrapped_s = live_at_once(runtime, wrapper.script, count)
-    assert 3 * edits[0] > 2 * count or count < 500  # each edit changes three files
+        for _ in range(20):
+            if count < 500 or 3 * edits[0] > 2 * count:  # each edit changes three files
+                break
+            live_at_once(runtime, wrapper.script, 50)  # a busy machine edits slowly
+    assert 3 * edits[0] > 2 * count or count < 500
     record_property("amount", f"{count} creates")
     record_property("amount", f"{3 * edits[0]} edits")
     if measured:
-        record_property("amount", f"{resting_s / alone_s:.1f} times as long as runc alone while rules rest")
-        record_property("amount", f"{wrapped_s / alone_s:.1f} times as long while they change all the time")
-        assert resting_s <= 2 * alone_s + 60  # twice is wanted, and noted; a minute is for machines that are busy
+        record_property("amount", f"{resting_s / same_s:.1f} times as long as runc with the same hooks, rules at rest")
+        record_property("amount", f"{resting_s / bare_s:.1f} times as long as runc without hooks, rules at rest")
+        record_property(
+            "amount", f"{wrapped_s / same_s:.1f} times as long as runc with the same hooks, rules that change"
+        )
+        assert resting_s <= 2 * same_s + 20  # some seconds are for machines that are busy
     for bundle in bundles:
         for name in ("changes.json", "same.json"):
             seen = [tuple(generation_of(bundle, name, stage)) for stage in STAGES]

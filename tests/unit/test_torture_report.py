@@ -88,8 +88,8 @@ def test_results(node: int, inside: str, result: str, tmp_path: Path) -> None:
 def test_nothing_ran() -> None:
     """Without a test a row has not run, and where pytest itself had trouble it failed."""
     assert outcome_of(ROW, [], 1).result == "not run"
-    assert outcome_of(ROW, [], 1, "pytest ended with status 4").problems == ("pytest ended with status 4",)
-    assert outcome_of(ROW, [], 1, "pytest ended with status 4").result == "failed"
+    assert outcome_of(ROW, [], 1, ["pytest ended with status 4"]).problems == ("pytest ended with status 4",)
+    assert outcome_of(ROW, [], 1, ["pytest ended with status 4"]).result == "failed"
 
 
 def test_amounts_without_words() -> None:

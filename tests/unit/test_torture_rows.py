@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from torture.lanes import entries
 from torture.outcome import Case
 from torture.rows import ROWS, Row
-from torture.run import PROJECT, entries
+from torture.run import PROJECT
 
 each_row = pytest.mark.parametrize("row", ROWS, ids=[row.key for row in ROWS])
 
