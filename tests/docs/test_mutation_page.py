@@ -22,8 +22,10 @@ def test_is_made_from_the_results() -> None:
 def test_modules_are_there() -> None:
     """Every module that can be tried exists, and so do its tests; every result is one of them."""
     for module in MODULES.values():
-        for file in (module["source"], *module["tests"]):
-            assert (PROJECT / file).is_file()
+        assert (PROJECT / module["source"]).is_file()
+        for test in module["tests"]:
+            file, _, name = test.partition("::")
+            assert f"def {name.partition('[')[0]}" in (PROJECT / file).read_text(), test
     assert RESULTS.keys() <= {name.replace("/", "-") for name in MODULES}
 
 

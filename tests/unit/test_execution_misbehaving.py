@@ -180,6 +180,14 @@ def has(process: Path, entry: str, exactly: bool) -> bool:
         return False
 
 
+def command_line(pid: int) -> str:
+    """The words of a process, each with a NUL behind it; "" if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
 def is_zombie(process: Path) -> bool:
     return (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
 
@@ -441,6 +449,10 @@ def caller(code: str, script: str, mark: str) -> Iterator[subprocess.Popen[str]]
             process.kill()
 
 
+def is_asleep(process: Path) -> bool:
+    return (process / "stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -451,7 +463,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
 @pytest.mark.parametrize("how", ["", KEPT], ids=["spawned", "kept"])
 def test_hook_does_not_outlive_a_caller_that_is_killed(how: str, mark: str) -> None:
     """When the caller dies by SIGKILL the hook and its children are killed, though nobody asked for it."""
-    with caller(f"{how}\nrun_hook(hook, b'')", "sleep 60 & sleep 60 & wait; sleep 60", mark) as process:
+    script = "setsid sleep 60 & sleep 60 & wait; sleep 60"
+    with caller(f"{how}\nrun_hook(hook, b'')", script, mark) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         wait_until(lambda: len(children.read_text().split()) == (1 if how else 2))  # the keeper; or hook and guard
         process.kill()
@@ -515,7 +528,26 @@ def test_order_to_a_keeper_that_is_gone(mark: str) -> None:
         wait_until(lambda: is_zombie(keeper_process))
         run.process.order(process.KILL)
         run.follow(None)
-        assert (run.process.lost, result_of(run).status) == (True, None)
+        assert (run.process.lost, result_of(run).status, result_of(run).killed) == (True, None, 0)
+
+
+def test_keeper_sleeps_while_the_hook_does(mark: str) -> None:
+    """A keeper that has reaped the hook's orphans waits for what comes next, without a look every now and then."""
+    script = "(sleep 61 & sleep 61 &) & exec sleep 60"
+    hook = Hook(path="/bin/sh", args=("sh", "-c", script), env=("PATH=/usr/bin:/bin", mark))
+    with nothing_left(), Run(drain_s=None, kill_grace_s=0, kill_leftovers=False) as run:
+        run.start(Exec(Program.of(hook)), b"", cwd=None, capture=False, output_limit=None)
+        keeper = Path(f"/proc/{Path('/proc/thread-self/children').read_text().split()[-1]}")
+
+        def sleepers(seconds: int) -> list[int]:
+            return [pid for pid in marked(mark) if command_line(pid) == f"sleep\0{seconds}\0"]
+
+        wait_until(lambda: len(sleepers(61)) == 2 and len(sleepers(60)) == 1)
+        for orphan in sleepers(61):
+            os.kill(orphan, signal.SIGKILL)
+        wait_until(lambda: len((keeper / "task" / keeper.name / "children").read_text().split()) == 1)
+        wait_until(lambda: all(is_asleep(keeper) for _ in range(100)))
+        run.follow(time.monotonic())
 
 
 def test_signalling_skips_children_that_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -613,9 +645,9 @@ def test_somebody_else_reaps_the_hook() -> None:
 signal.signal(signal.SIGALRM, lambda *_: os.waitpid(-1, 0))
 signal.setitimer(signal.ITIMER_REAL, 0.1)
 try: run_hook(sh("sleep 0.3"), b"")
-except Exception as error: print(error.result.status)
+except Exception as error: print(error.result.status, error.code)
 """)
-    assert done.stdout == "None\n", done.stderr
+    assert done.stdout == "None exit_status\n", done.stderr
 
 
 def test_somebody_else_ends_the_guard() -> None:
@@ -656,6 +688,8 @@ for most in (1, 2):
 def test_caller_without_a_process_left(need_root: None) -> None:
     """When the hook itself can't be made it counts as not started, and a caller without guard runs hooks, too."""
     done = in_a_fresh_interpreter("""
+from ocihooks.execution import spawned
+spawned.send = lambda *_: print("signalled")
 os.setuid(54321)
 for most in (2, 1):
     resource.setrlimit(resource.RLIMIT_NPROC, (most, 2))
@@ -747,6 +781,29 @@ odd = Exec(Program.of(sh("exit 0", "ODD")))
 print(*kinds, type(process_for(odd, has_directory=False)).__name__, run_hook(sh("exit 0"), b"").status)
 """)
     assert done.stdout.split() == [kind, "HookProcess", "HookProcess", "0"], done.stderr
+
+
+def test_caller_sleeps_while_the_hook_does() -> None:
+    """Looking after a hook becomes rarer, and costs no more when only its output is still waited for."""
+    done = in_a_fresh_interpreter("""
+from ocihooks.execution.output import Pump
+waits, wait = [], Pump.wait
+def counted(pump, seconds):
+    waits.append(seconds)
+    wait(pump, seconds)
+Pump.wait = counted
+print(run_hook(sh("(sleep 0.6; echo late) & sleep 0.3"), b"").stdout, len(waits) < 30)
+""")
+    assert done.stdout == "b'late\\n' True\n", done.stderr
+
+
+def test_lowest_descriptor_of_the_caller() -> None:
+    """A caller's descriptor does not reach the hook, even if it is the first one behind the standard three."""
+    done = in_a_fresh_interpreter("""
+os.dup2(1, 3)
+print(run_hook(sh("cd /proc/self/fd; echo *"), b"").stdout.split()[:-1])
+""")
+    assert done.stdout == "[b'0', b'1', b'2']\n", done.stderr
 
 
 def test_other_children_of_the_caller_are_left_alone(mark: str) -> None:

@@ -130,6 +130,7 @@ def test_args_are_the_whole_argv(args: tuple[str, ...] | None, argv: list[str]) 
         pytest.param(("A", "", "A"), ["A", "A"], id="without-equals"),
         pytest.param(("A", "A=1", "A"), ["A", "A=1", "A"], id="without-equals-is-no-name"),
         pytest.param(("=A=1", "A=2", "=A=3"), ["A=2", "=A=3"], id="leading-equals"),
+        pytest.param(("=A=1", "=B=2"), ["=A=1", "=B=2"], id="leading-equals-of-two-names"),
         pytest.param(("=x", "="), ["="], id="without-name"),
         pytest.param(("É=é", "A=1=2"), ["É=é", "A=1=2"], id="odd-values"),
     ],
@@ -138,6 +139,13 @@ def test_environment_is_exactly_what_the_hook_says(env: tuple[str, ...] | None, 
     """Nothing of the caller's environment reaches the hook, and odd entries are handed on."""
     result = run_hook(Hook(path="/bin/cat", args=("cat", "/proc/self/environ"), env=env), b"")
     assert result.stdout.decode().split("\0")[:-1] == expected
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_args_beside_an_odd_environment(number: int) -> None:
+    """However many arguments there are, all arrive and nothing behind them, though the environment is odd."""
+    words = ("sh", "-c", 'echo "$0" "$@"', *map(str, range(number)))
+    assert run_hook(Hook(path="/bin/sh", args=words, env=("ODD",)), b"").stdout.decode().split() == list(words[3:])
 
 
 def test_hook_has_a_session_of_its_own() -> None:
@@ -216,6 +224,7 @@ def test_program_that_cannot_start(tmp_path: Path, path: str, mode: int | None, 
     [
         pytest.param(Hook(path="/bin/t\0rue"), "path holds a NUL", id="nul-in-path"),
         pytest.param(Hook(path="/bin/true", args=("a", "b\0")), r"args\[1\] holds a NUL", id="nul-in-args"),
+        pytest.param(Hook(path="/bin/true", args=("a", "\0")), r"args\[1\] holds a NUL", id="nul-alone-in-args"),
         pytest.param(Hook(path="/bin/true", env=("KEY=s\0ecret",)), 'variable "KEY" of env holds', id="nul-in-env"),
         pytest.param(Hook(path="/bin/\ud800"), "half of a surrogate pair", id="surrogate"),
         pytest.param(Hook(path="/bin/true", args=("x" * 200_000,)), "longer than the kernel allows", id="too-long"),
@@ -228,11 +237,11 @@ def test_what_the_kernel_cannot_take_is_refused(hook: Hook, reason: str) -> None
     assert "ecret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("cwd", ["missing", "file"])
-def test_working_directory_that_is_none(tmp_path: Path, cwd: str) -> None:
-    """A bad working directory is named as the cause, not the program."""
+@pytest.mark.parametrize(("cwd", "cause"), [("missing", errno.ENOENT), ("file", errno.ENOTDIR)])
+def test_working_directory_that_is_none(tmp_path: Path, cwd: str, cause: int) -> None:
+    """A bad working directory is named as the cause, not the program, with the system's words for it."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(HookNotRunnableError, match="working directory"):
+    with pytest.raises(HookNotRunnableError, match=f"working directory: {os.strerror(cause)}"):
         run_hook(Hook(path="/no/such"), b"", cwd=tmp_path / cwd)
 
 
@@ -282,6 +291,7 @@ def test_callers_timeout_overrides_that_of_the_hook() -> None:
         pytest.param("echo boo >&2; exit 3", "exit_status", 3, 'ended with status 3; stderr: "boo"', id="status"),
         pytest.param("exit 255", "exit_status", 255, "ended with status 255", id="highest-status"),
         pytest.param("kill -SEGV $$", "signal", -11, "was ended by SIGSEGV", id="signal"),
+        pytest.param("kill -HUP $$", "signal", -1, "was ended by SIGHUP", id="lowest-signal"),
         pytest.param("kill -40 $$", "signal", -40, "was ended by signal 40", id="real-time-signal"),
     ],
 )
@@ -377,12 +387,13 @@ def test_leftovers_are_killed_when_asked() -> None:
     assert not is_alive(int(result.stdout))
 
 
-def test_failure_with_drain_limit_kills_at_once() -> None:
-    """A failed hook's children don't get the time that a successful one's would."""
+@pytest.mark.parametrize(("end", "status"), [("exit 3", 3), ("kill -KILL $$", -9)], ids=["status", "signal"])
+def test_failure_with_drain_limit_kills_at_once(end: str, status: int) -> None:
+    """A failed hook's children don't get the time that a successful one's would, and only they count as killed."""
     with pytest.raises(HookFailedError) as caught:
-        run_hook(sh("sleep 60 & echo $!; exit 3"), b"", drain_s=30)
+        run_hook(sh(f"sleep 60 & echo $!; {end}"), b"", drain_s=30)
     result = result_of(caught.value)
-    assert (result.status, result.killed) == (3, 1)
+    assert (result.status, result.killed) == (status, 1)
     assert result.wall_s < 20
     assert not is_alive(int(result.stdout))
 
@@ -390,9 +401,10 @@ def test_failure_with_drain_limit_kills_at_once() -> None:
 def test_grace_lets_a_hook_clean_up() -> None:
     """With a grace period SIGTERM comes first, and what the hook says then is kept; it still counts as timed out."""
     with pytest.raises(HookTimeoutError) as caught:
-        run_hook(sh("trap 'echo bye; exit 4' TERM; sleep 60 & wait"), b"", timeout_s=1.5, kill_grace_s=20)
+        run_hook(sh("trap 'echo bye; exit 4' TERM; (sleep 60 &); sleep 60 & wait"), b"", timeout_s=1.5, kill_grace_s=20)
     result = result_of(caught.value)
     assert (result.status, result.stdout, result.timed_out) == (4, b"bye\n", True)
+    assert result.killed >= 1, "the orphan that SIGTERM ended counts"
     assert result.wall_s < 15
 
 
@@ -409,6 +421,7 @@ def test_timeout_names_limit_and_last_words() -> None:
         run_hook(sh("echo waiting for godot >&2; exec sleep 60"), b"", timeout_s=1.25)
     assert caught.value.message.endswith('did not end within 1.25 s and was killed; stderr: "waiting for godot"')
     assert (caught.value.code, result_of(caught.value).timed_out) == ("timeout", True)
+    assert result_of(caught.value).wall_s >= 1.25
     assert caught.value.hint
 
 
@@ -481,7 +494,8 @@ def test_any_descriptor_can_cancel_and_stays_the_callers() -> None:
 
 
 def test_cancelled_before_the_start_starts_nothing(tmp_path: Path) -> None:
-    """A request that is there already keeps the hook from being started."""
+    """A request that is there already keeps the hook from being started, and costs the caller no descriptor."""
+    before = sorted(os.listdir("/proc/self/fd"))
     with Cancellation() as cancellation:
         cancellation.request()
         cancellation.request()
@@ -489,12 +503,19 @@ def test_cancelled_before_the_start_starts_nothing(tmp_path: Path) -> None:
             run_hook(sh(f"touch {tmp_path}/ran"), b"", cancel=cancellation)
     assert caught.value.result is None
     assert not (tmp_path / "ran").exists()
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_unused_cancellation_changes_nothing() -> None:
     """A switch that nobody uses does not disturb the run."""
     with Cancellation() as cancellation:
         assert run_hook(sh("exit 0"), b"", cancel=cancellation).status == 0
+
+
+def test_cancellation_stays_with_its_process() -> None:
+    """No other program that the caller starts gets the switch, and nobody is held up by it."""
+    with Cancellation() as cancellation:
+        assert (os.get_inheritable(cancellation.fileno()), os.get_blocking(cancellation.fileno())) == (False, False)
 
 
 def test_errors_say_their_errno_in_words() -> None:
