@@ -136,7 +136,14 @@ READ = {
     "abbreviated to one letter": (CRUN, "create --b=B i", {"bundle": "B"}),
     "abbreviated config": (CRUN, "create --conf F --bun B i", {"bundle": "B", "config": "F"}),
     "ambiguous abbreviations with values": (CRUN, "create --pi F --co S -b B i", {"bundle": "B"}),
+    "abbreviation of a flag and of a value, before the id": (CRUN, "create --l i", {"bundle": ""}),
+    "abbreviation of a flag and of a value, before its value": (CRUN, "create --l x -b B i", {"bundle": "B"}),
     "abbreviated flag": (CRUN, "run --det -b B i", {"bundle": "B"}),
+    "abbreviated to one letter of another option": (
+        CRUN,
+        "restore --f -b B i",
+        {"bundle": "B", "config": "config.json"},
+    ),
     "options behind the id": (RUNC, "run i --bundle B", {"bundle": "B"}),
     "options around the id": (RUNC, "run --detach i -b B --no-pivot", {"bundle": "B"}),
     "double dash before the id": (ANY, "create -b B -- i", {"bundle": "B"}),
@@ -193,6 +200,7 @@ READ = {
         "run -b B --config config.json i",
         {"file": "./config.json"},
     ),
+    "other configuration of runc": (RUNC, "run -b B --config x.json i", {"file": "x.json"}),
     "empty configuration of runc": (RUNC, "run -b B --config= i", {"file": "B/config.json"}),
     "bytes that are no UTF-8": (ANY, "create --bundle=/\udcff i", {"bundle": "/\udcff"}),
     "unknown option with a value in the same word": (ANY, "--new=1 create --newer=2 --bundle B i", {"bundle": "B"}),
@@ -238,6 +246,7 @@ def test_line_is_read_as_the_runtime_reads_it(flavour: str, line: str, expected:
         ("runc", "create B i -b"),
         ("runc", "create --root R --pid-file"),
         ("runc", "create -1 --bundle B"),
+        ("runc", "create -+ --bundle B"),
         ("runc", "create -x --bundle B --"),
         ("runc", "create --root --bundle=B --"),
         ("crun", " ".join(f"--new{number}" for number in range(9)) + " create -b B i"),
@@ -304,6 +313,8 @@ def test_other_lines_change_no_container(line: str, flavour: str) -> None:
         ("runc", "run -h i"),
         ("runc", "-help create i"),
         ("crun", "create -?"),
+        ("crun", "-? create i"),
+        ("runc", "-h create i"),
         ("crun", "run -d? i"),
         ("crun", "-V create i"),
         ("crun", "create --usage"),
@@ -325,6 +336,8 @@ def test_help_of_one_runtime(flavour: str, line: str) -> None:
         ("crun", "create i --"),
         ("crun", "create --bundle"),
         ("crun", "create -b"),
+        ("crun", "create --con i"),
+        ("crun", "list --format"),
         ("crun", "restore --bundle B i j k"),
         ("runc", "restore --bundle B i j"),
         ("runc", "create i j --bundle B"),
@@ -335,6 +348,24 @@ def test_a_line_that_the_runtime_refuses(flavour: str, line: str) -> None:
     call = parse(line.split(), flavour)
     assert call.refused
     assert call.doubt is None
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("container_id", ["+i", "+", "0", "_", "i-", "i.--"])
+def test_odd_container_id(container_id: str, flavour: str) -> None:
+    """Whatever characters an id begins with, it is one, and ends no options."""
+    call = parse(["create", "--bundle", "B", container_id], flavour)
+    assert (call.bundle, call.container_id, call.refused, call.doubt) == ("B", container_id, False, None)
+    if flavour == "runc":
+        behind = parse(["create", container_id, "--bundle", "B"], flavour)
+        assert (behind.bundle, behind.container_id, behind.refused) == ("B", container_id, False)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_odd_command(flavour: str) -> None:
+    """A word before the command's place is the command, whatever it begins with."""
+    call = parse(["+x", "create", "i"], flavour)
+    assert (call.operation, changes_container(call)) == ("+x", False)
 
 
 def test_restore_of_crun_may_have_a_second_argument() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,15 +58,19 @@ class Place:
     def prepare(self, *words: str) -> None:
         """What the wrapper does on create."""
         call = parse(words or ("create", "--bundle", str(self.bundle.directory), "c1"), "runc")
-        installation = Installation(
+        prepare(call, self.installation(), lambda: self.before_refresh.append(None))
+
+    def installation(self, supervisor: str = "") -> Installation:
+        """What the wrapper was told when it was installed."""
+        return Installation(
             name="w",
             script="/w",
             runtime="/r",
             settings=str(self.settings_file),
             hooks_dirs=(str(self.hooks),),
             cache_dir=str(self.directory / "cache"),
+            supervisor=supervisor,
         )
-        prepare(call, installation, lambda: self.before_refresh.append(None))
 
     def refusal(self, *words: str) -> OCIHooksError:
         """The error of a create; the file must be as it was."""
@@ -155,6 +161,23 @@ class TestInjecting:
         plans = [inject(str(place.config), settings) for _ in range(2)]
         assert [changed for _, changed in plans] == [True, False]
         assert [rule.name for rule, _ in plans[0][0].injection.reasons] == ["a.json"]
+
+    @pytest.mark.parametrize("installed", [True, False], ids=["installed", "from-the-package"])
+    def test_supervisor(self, installed: bool, place: Place) -> None:
+        """Supervised hooks are started by the installed supervisor, and by that of the package where there is none."""
+        place.rule()
+        place.write_settings('supervise = "on"')
+        call = parse(("create", "--bundle", str(place.bundle.directory), "c1"), "runc")
+        prepare(call, place.installation("/opt/supervisor" if installed else ""), lambda: None)
+        assert place.programs() == ["/opt/supervisor" if installed else os.path.realpath(sys.executable)]
+
+    def test_disk(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No container waits for the disk."""
+        waited: list[int] = []
+        monkeypatch.setattr(posix, "fsync", waited.append)
+        place.rule()
+        place.prepare()
+        assert (place.programs(), waited) == (["/bin/true"], [])
 
 
 class TestNothingToDo:

@@ -323,7 +323,17 @@ class TestUsable:
         assert message in problem.message
 
     @needs_root
-    @pytest.mark.parametrize("words", [["-I", "{}"], ["{}", "/etc/passwd"], ["-W", "error", "{}", "x"], ["-e", "{}"]])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            pytest.param(["-I", "{}"], id="option"),
+            pytest.param(["{}", "/etc/passwd"], id="first"),
+            pytest.param(["-W", "error", "{}", "x"], id="behind-a-value"),
+            pytest.param(["-e", "{}"], id="short-option"),
+            pytest.param(["+m", "{}"], id="option-off"),
+            pytest.param(["--norc", "{}"], id="long-option"),
+        ],
+    )
     @pytest.mark.parametrize("writable", [True, False], ids=["writable", "sound"])
     def test_script(self, words: list[str], writable: bool, program: Path) -> None:
         """What an interpreter runs is looked at like a program: whoever writes it decides what root runs."""
@@ -334,6 +344,13 @@ class TestUsable:
         assert [(problem.code, problem.pointer) for problem in found] == [("untrusted", "/hook/args")] * writable
         assert all(problem.message.startswith(f'script "{program}": not used, since everybody') for problem in found)
         assert self.problems(MatchingRule(("startContainer",), path=python, args=rule.hook.args)) == []
+
+    @needs_root
+    def test_script_behind_the_path_of_its_interpreter(self, program: Path) -> None:
+        """The first argument is the interpreter's name, and no script, also where it is a path."""
+        program.chmod(0o646)
+        (problem,) = self.problems(MatchingRule(path="/bin/sh", args=("/bin/sh", str(program))))
+        assert (problem.code, problem.pointer) == ("untrusted", "/hook/args")
 
     @pytest.mark.parametrize(
         ("path", "args"),
