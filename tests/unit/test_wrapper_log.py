@@ -110,6 +110,17 @@ class TestLines:
         assert [line["msg"] for line in lines(log)] == ["x"]
         assert stat.S_IMODE(log.stat().st_mode) == mode
 
+    def test_line_that_is_being_written(self, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The rest of a line that somebody else is writing is waited for."""
+        log.write_text('{"msg": ')
+
+        def wait_for_the_rest(fd: int) -> None:
+            os.write(fd, b'"first"}\n')
+
+        monkeypatch.setattr(os, "utime", wait_for_the_rest)
+        write_line(str(log), "info", "second")
+        assert [line["msg"] for line in lines(log)] == ["first", "second"]
+
     @pytest.mark.parametrize("left", ['{"level": "in', '{"level":\t', "\0\0"], ids=["text", "blank", "nuls"])
     def test_cut_line(self, left: str, log: Path) -> None:
         """What a full file system, or a machine that lost its power, left of a line doesn't swallow the next one."""

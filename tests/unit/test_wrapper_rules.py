@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,7 @@ class TestUsable:
             pytest.param(["-W", "error", "{}", "x"], id="behind-a-value"),
             pytest.param(["-e", "{}"], id="short-option"),
             pytest.param(["+m", "{}"], id="option-off"),
+            pytest.param(["-m", "{}"], id="job-control"),
             pytest.param(["--norc", "{}"], id="long-option"),
         ],
     )
@@ -356,7 +358,7 @@ class TestUsable:
         ("path", "args"),
         [
             pytest.param("/bin/sh", ("sh", "-c", "/tmp/x; true"), id="text"),
-            pytest.param("/bin/sh", ("python", "-Im", "json.tool", "/proc/self/fd"), id="module"),
+            pytest.param(os.path.realpath(sys.executable), ("python", "-Im", "json.tool", "/tmp"), id="module"),
             pytest.param("/bin/sh", ("sh", "/none/x"), id="missing"),
             pytest.param("/bin/sh", ("sh", "/\0"), id="nul"),
             pytest.param("/bin/sh", ("sh", "relative"), id="relative"),

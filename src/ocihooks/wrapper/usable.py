@@ -63,10 +63,12 @@ def injectable_problems(
 
 def _script(hook: "Any") -> str:
     """The path of the file that the *hook* has an interpreter run; "" where there is none, or it is not clear."""
-    if hook.path.rpartition("/")[2].rstrip(".0123456789") not in INTERPRETERS:
+    interpreter = hook.path.rpartition("/")[2].rstrip(".0123456789")
+    if interpreter not in INTERPRETERS:
         return ""
+    no_file = ("c", "m") if interpreter == "python" else ("c",)  # a text or a module, perhaps as -Ic or -Im
     for word in hook.args[1:]:
-        if word[:1] == "-" and word[1:2] != "-" and word[-1:] in ("c", "m"):  # a text or a module, perhaps -Ic or -Im
+        if word[:1] == "-" and word[1:2] != "-" and word[-1:] in no_file:
             break
         if word[:1] == "/":
             return str(word)
