@@ -39,8 +39,9 @@ def rule(data: bytes) -> str:
     config.to_json()
     rules = compile_rules([Rule(name="10.json", file=FILE, config=config, status="active")], Settings(), ())
     members, packed = pack_rules(rules)
-    index = members[MEMBERS.index("rules")]
-    compiled = RuleSet((index, memoryview(packed)), **dict(zip(MEMBERS, members, strict=True)))
+    known = dict(zip(MEMBERS, members, strict=True))
+    keys, needs = known["needs"]
+    compiled = RuleSet((known["rules"], memoryview(packed), keys, needs), **known)
     for container in CONTAINERS:
         found = compiled.candidates(container)
         answers = [answer(found[0].when, container) if found else "no", answer(config.when, container)]

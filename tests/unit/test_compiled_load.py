@@ -10,12 +10,12 @@ import pytest
 
 from ocihooks.compiled.compile import compile_rules
 from ocihooks.compiled.load import load, load_value
-from ocihooks.compiled.ruleset import RuleSet
+from ocihooks.compiled.ruleset import RuleSet, count_of
 from ocihooks.compiled.snapshot import snapshot
 from ocihooks.compiled.store import encode, encode_value
 from ocihooks.errors import DamagedError
 from ocihooks.hooksd.directories import survey
-from ocihooks.hooksd.matching import Container
+from ocihooks.hooksd.matching import Container, match
 from ocihooks.settings import Settings
 
 IDENTITY = ("somebody",)
@@ -59,6 +59,45 @@ def test_only_what_a_container_may_match(file: Path) -> None:
     ]
     every = rules.candidates(Container(args=(), annotations={}))
     assert [rule.name for rule in every] == ["1.json", "2.json", "3.json"]
+
+
+def test_keys(tmp_path: Path) -> None:
+    """Rules that need a key are found by it, whatever else its name or another name holds."""
+    whens = [
+        {"annotations": {"^a$": "x"}},
+        {"annotations": {"^a$": "y", "other": "z"}},
+        {"annotations": {"^a\\t9$": "x"}},
+        {"annotations": {"^b\t1$": "x"}},
+        {"annotations": {"^b$": "x", "^a$": "y"}},
+        {},
+        {"annotations": {"^A$": "^x$"}},
+    ]
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for number, when in enumerate(whens):
+        rule: dict[str, object] = {"cmd": ["sh"], "annotation": ["^a$"], "hook": "/bin/true", "stage": ["prestart"]}
+        if when:
+            rule = {"version": "1.0.0", "hook": {"path": "/bin/true"}, "when": when, "stages": ["prestart"]}
+        (hooks / f"{number}.json").write_text(json.dumps(rule))
+    fresh = compile_rules(survey([str(hooks)])[0], Settings(), ())
+    file = tmp_path / "rules"
+    file.write_bytes(encode(IDENTITY, (), fresh))
+    kept, _ = loaded(file)
+    assert kept is not None
+    assert count_of(kept) == count_of(fresh) == len(whens)
+    found: set[str] = set()
+    for some_annotations in (
+        *({}, {"a": "x"}, {"a": "y"}, {"b\t1": "x"}, {"A": "x"}, {"b": "x", "a": "y"}),
+        {"a\t0\na": "x"},
+    ):
+        container = Container(args=("/bin/cat",), annotations=some_annotations)
+        some = kept.candidates(container)
+        names = [rule.name for rule in some]
+        assert names == sorted(set(names))
+        matching = [addition.rule.name for addition in match(fresh.candidates(container), container).additions]
+        assert [addition.rule.name for addition in match(some, container).additions] == matching
+        found.update(matching)
+    assert found >= {"0.json", "3.json", "4.json", "6.json"}
 
 
 def test_a_damaged_byte(file: Path) -> None:

@@ -12,7 +12,7 @@ from ocihooks.cli.options import json_option
 from ocihooks.cli.output import columns, write, write_json
 from ocihooks.cli.run import environment
 from ocihooks.compiled.load import rule_at
-from ocihooks.compiled.ruleset import RuleSet
+from ocihooks.compiled.ruleset import RuleSet, count_of
 from ocihooks.compiled.skip import allows_skipping
 from ocihooks.errors import DamagedError
 from ocihooks.install.install import DEFAULT_NAME, DEFAULT_PREFIX, installation
@@ -94,8 +94,8 @@ def _checked(rules: RuleSet | None, reason: str) -> tuple[RuleSet | None, str]:
     if rules is None or rules.packed is None:
         return rules, reason
     try:
-        for number in range(len(rules.needs)):
-            rule_at(number, *rules.packed)
+        for number in range(count_of(rules)):
+            rule_at(number, *rules.packed[:2])
     except DamagedError:
         return None, "damaged"
     return rules, reason
@@ -110,7 +110,7 @@ def as_document(cache: Cache, *, cleared: bool) -> tuple[dict[str, Any], bool]:
         "size_bytes": os.path.getsize(cache.file) if there else None,
         "fresh": rules is not None,
         "reason": reason if there or not cache.file else "no container has been created since the rules changed",
-        "rules": len(rules.needs) if rules else None,
+        "rules": count_of(rules) if rules else None,
         "shortcut": rules is not None and _skips(cache.skip_file),
         "cleared": cleared,
     }

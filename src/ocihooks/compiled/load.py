@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ocihooks.compiled.ruleset import RuleSet
 
 
-MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 9\n".encode()
+MAGIC = f"ocihooks {__version__} {sys.implementation.cache_tag} 10\n".encode()
 """
 Format, version and interpreter; a file with another first line is foreign.
 
@@ -50,10 +50,11 @@ def load(path: str, identity: "tuple[Any, ...]", owner: int, unchanged: int = 0)
         if why != "fresh":
             return None, why
         members = dict(zip(MEMBERS, value, strict=True))
-        index, members["rules"] = members["rules"], ()
+        index, (keys, needs) = members["rules"], members["needs"]
         if int.from_bytes(index[-4:], "little") != len(packed):
             return None, "damaged"
-        return RuleSet((index, packed), **members), why
+        members["rules"] = members["needs"] = ()
+        return RuleSet((index, packed, keys, needs), **members), why
     except Exception as error:  # noqa: BLE001  (whatever is wrong with a cache, the rules are read from their files)
         return None, f"not usable: {error}"
 

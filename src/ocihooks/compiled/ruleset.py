@@ -9,12 +9,14 @@ from ocihooks.compiled.search import Search
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from ocihooks.compiled.search import CompiledPattern
     from ocihooks.hooksd.matching import Container
 
     CompiledRule = tuple[Any, ...]
+    Packed = tuple[bytes, memoryview, str, tuple[tuple[int, str], ...]]
 
 
 class CompiledWhen:
@@ -103,7 +105,8 @@ class RuleSet:
 
     Attributes:
         rules: Compiled rules in the order in which they run, see `ocihooks.compiled.compile`.
-        packed: In their place, an index and what it is about, see `ocihooks.compiled.load`; None: they are not packed.
+        packed: In place of rules and needs: an index of the packed rules, these, lines of keys of annotations with the
+            numbers of the rules that need them, and the needs of the others; None: nothing is packed.
         needs: For each rule a text without which no container matches it, or "".
         static: Static hook files: (file, JSON text of its hooks object).
         hooks_dirs: Hooks directories and the settings file, by which we know our own entries in a config.json.
@@ -140,7 +143,7 @@ class RuleSet:
     trusted_owners: tuple[int, ...]
     warnings: "tuple[tuple[str | None, ...], ...]"
 
-    def __init__(self, packed: "tuple[bytes, memoryview] | None" = None, **members: "Any") -> None:
+    def __init__(self, packed: "Packed | None" = None, **members: "Any") -> None:
         self.packed = packed
         for name in MEMBERS:
             setattr(self, name, members[name])
@@ -153,9 +156,13 @@ class RuleSet:
             DamagedError: They are in a cached file that is damaged.
         """
         if container.args is not None and not container.args:
-            return [_view(self, i) for i in range(len(self.needs))]  # any rule with commands may be an error here
+            return [_view(self, i) for i in range(count_of(self))]  # any rule with commands may be an error here
+        needs = enumerate(self.needs) if self.packed is None else self.packed[3]
         texts = "\n".join((*container.annotations, *container.annotations.values(), *(container.args or ())[:1]))
-        return [_view(self, i) for i, need in enumerate(self.needs) if need in texts]
+        found = [number for number, need in needs if need in texts]
+        if self.packed is not None:
+            found = sorted([*found, *_numbers_of(self.packed[2], container.annotations)])
+        return [_view(self, number) for number in found]
 
     def asked(self, process: "dict[str, Any] | None") -> tuple[bytes, ...]:
         """The injector files, packed, that a container with *process* may ask for; no other file is wanted."""
@@ -170,9 +177,29 @@ class RuleSet:
         return tuple([packed for _, packed in self.injectors]) if names else ()
 
 
+def count_of(rules: RuleSet) -> int:
+    """How many rules there are."""
+    from ocihooks.compiled.load import ENTRY_BYTES
+
+    return len(rules.rules) if rules.packed is None else len(rules.packed[0]) // ENTRY_BYTES
+
+
+def _numbers_of(keys: str, annotations: "Mapping[str, str]") -> "set[int]":
+    """The numbers that the lines of *keys* have behind the names of *annotations*; perhaps also a few others."""
+    found = set()
+    for name in annotations:
+        line = f"\n{name}\t"
+        start = keys.find(line)
+        while start >= 0:
+            number, _, _ = keys[start + len(line) : start + len(line) + 10].partition("\n")
+            found.add(int(number))
+            start = keys.find(line, start + len(line))
+    return found
+
+
 def _view(rules: RuleSet, number: int) -> CompiledRuleView:
     if rules.packed is None:
         return CompiledRuleView(rules.rules[number])
     from ocihooks.compiled.load import rule_at
 
-    return CompiledRuleView(rule_at(number, *rules.packed))
+    return CompiledRuleView(rule_at(number, *rules.packed[:2]))

@@ -41,7 +41,7 @@ def pack(seen: "Snapshot") -> bytes:
     can_be = [(path, whole, then) for path, whole, then in seen if "\0" not in path]
     there = [(path, then) for path, whole, then in can_be if whole and then]
     others = [(path, whole, then or ()) for path, whole, then in can_be if not (whole and then)]
-    looks = [(*then[:3], *then[6:]) for _, then in there]
+    looks = [(*then[:3], then[6], then[7] // 10**9, then[8]) for _, then in there]
     known = hash((*looks, *[then for _, _, then in others]))
     return dumps(("".join(f"{path}\0" for path, _ in there), [(path, whole) for path, whole, _ in others], known))
 
@@ -51,13 +51,12 @@ def packed_unchanged(packed: "bytes | memoryview") -> bool:
     As `sources_unchanged`, of what `pack` gave, which for many sources costs far less.
 
     What was seen is known by a hash of 64 bits, which for numbers is the same in every process. Links, owner and group
-    of whole sources are not asked for: none of them changes without the time of the attributes.
+    of whole sources are not asked for, and the time of content in seconds: none of them changes without the time of the
+    attributes, which is compared to the nanosecond.
     """
     there, others, known = loads(packed)  # noqa: S302  (from a file that only root could have written)
     try:
-        looks = [
-            (s[0], s[1], s[2], s[6], s.st_mtime_ns, s.st_ctime_ns) for s in map(posix.lstat, there.split("\0")[:-1])
-        ]
+        looks = [(s[0], s[1], s[2], s[6], s[8], s.st_ctime_ns) for s in map(posix.lstat, there.split("\0")[:-1])]
     except OSError:
         return False
     return bool(hash((*looks, *[look(path, whole) or () for path, whole in others])) == known)

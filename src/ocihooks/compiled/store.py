@@ -11,6 +11,7 @@ from _imp import source_hash
 from typing import TYPE_CHECKING, Any
 
 from ocihooks.compiled.load import HASH_KEY, MAGIC
+from ocihooks.compiled.needs import needed_key
 from ocihooks.compiled.ruleset import MEMBERS
 from ocihooks.compiled.snapshot import youngest_ns
 from ocihooks.compiled.sources import pack
@@ -30,12 +31,24 @@ def encode(identity: tuple[Any, ...], seen: Snapshot, rules: RuleSet, checksum: 
 
 
 def pack_rules(rules: RuleSet) -> tuple[tuple[Any, ...], bytes]:
-    """The members of *rules* as the cached file has them, with an index for the rules; and the rules, one by one."""
+    """The members of *rules* as the cached file has them, with what finds the rules there; and the rules themselves."""
     parts = [marshal.dumps(rule) for rule in rules.rules]
     ends = itertools.accumulate(map(len, parts))
     index = [source_hash(HASH_KEY, part) + end.to_bytes(4, "little") for part, end in zip(parts, ends, strict=True)]
-    members = {name: getattr(rules, name) for name in MEMBERS} | {"rules": b"".join(index)}
-    return tuple(members.values()), b"".join(parts)
+    members = {name: getattr(rules, name) for name in MEMBERS}
+    return tuple((members | {"needs": _needs(rules), "rules": b"".join(index)}).values()), b"".join(parts)
+
+
+def _needs(rules: RuleSet) -> tuple[str, tuple[tuple[int, str], ...]]:
+    """
+    Lines of an annotation's key and the number of a rule that needs it, and the numbers and needs of the other rules.
+
+    One text is searched once for each annotation of a container, however many rules there are.
+    """
+    keys = [needed_key(rule[4]) for rule in rules.rules]
+    keyed = {number: key for number, key in enumerate(keys) if key is not None and not {"\t", "\n"} & {*key}}
+    others = tuple((number, need) for number, need in enumerate(rules.needs) if number not in keyed)
+    return "\n" + "".join(f"{key}\t{number}\n" for number, key in keyed.items()), others
 
 
 def encode_value(

@@ -46,6 +46,7 @@ RARE = {
     ),
     "ocihooks.compiled.sources": ("look", "sources_unchanged", "pack", "packed_unchanged"),
     "ocihooks.compiled.load": ("_staleness",),
+    "ocihooks.compiled.ruleset": ("count_of",),
     "ocihooks.wrapper.usable": ("_script_problem", "_about"),
     "ocihooks.wrapper.plan": ("make_plan", "supervisor_of_the_package", "_encodable"),
     "ocihooks.wrapper.static": ("parse_static_hooks", "read_static_hooks", "_unknown_stage"),

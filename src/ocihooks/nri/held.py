@@ -7,8 +7,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from ocihooks.compiled.needs import needed_key
 from ocihooks.compiled.ruleset import MEMBERS, CompiledRuleView, RuleSet
-from ocihooks.compiled.search import EXACT, RE2
+from ocihooks.compiled.search import RE2
 from ocihooks.hooksd.patterns import Pattern
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class HeldRules(RuleSet):
     def __init__(self, rules: RuleSet) -> None:
         super().__init__(**{name: getattr(rules, name) for name in MEMBERS})
         self._views = tuple(map(_unpacked, rules.rules))
-        keys = [_needed_key(rule[4]) for rule in self.rules]
+        keys = [needed_key(rule[4]) for rule in self.rules]
         self._by_key: dict[str, list[int]] = {}
         for index, key in enumerate(keys):
             if key is not None:
@@ -56,13 +57,6 @@ class HeldRules(RuleSet):
         if now > self._sound_until:
             self._sound, self._sound_until = set(), now + _SOUND_S
         return self._sound
-
-
-def _needed_key(when: Any) -> str | None:
-    """The key of an annotation without which no container meets *when*; None: that can't be said."""
-    any_of, _, _, annotations, _ = when
-    exact = [text for ((kind, text), _), _ in annotations or () if kind == EXACT]
-    return exact[0] if exact and not any_of else None
 
 
 def _unpacked(rule: Any) -> CompiledRuleView:
