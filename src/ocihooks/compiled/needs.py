@@ -11,15 +11,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ocihooks.compiled.plain import compile_pattern
-from ocihooks.compiled.search import EXACT, RE2
+from ocihooks.compiled.search import RE2
 from ocihooks.hooksd.config import When
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from ocihooks.compiled.search import CompiledPattern
-
-    CompiledConditions = tuple[Any, ...]
 
 _QUANTIFIERS = "*?{"
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")
@@ -37,13 +33,6 @@ def need_of(when: When) -> str:
     if not found and _only_commands(when):
         found = [_common(needed(compile_pattern(pattern.source)) for pattern in when.commands or ())]
     return max(found, key=len, default="")
-
-
-def needed_key(when: CompiledConditions) -> str | None:
-    """The key of an annotation that every container has that meets the compiled conditions *when*; None: not known."""
-    any_of, _, _, annotations, _ = when
-    exact = [text for ((kind, text), _), _ in annotations or () if kind == EXACT]
-    return exact[0] if exact and not any_of else None
 
 
 def _need_of_any(when: When) -> str:

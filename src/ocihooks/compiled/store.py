@@ -11,8 +11,8 @@ from _imp import source_hash
 from typing import TYPE_CHECKING, Any
 
 from ocihooks.compiled.load import HASH_KEY, MAGIC
-from ocihooks.compiled.needs import needed_key
 from ocihooks.compiled.ruleset import MEMBERS
+from ocihooks.compiled.search import EXACT
 from ocihooks.compiled.snapshot import youngest_ns
 from ocihooks.compiled.sources import pack
 
@@ -49,6 +49,13 @@ def _needs(rules: RuleSet) -> tuple[str, tuple[tuple[int, str], ...]]:
     keyed = {number: key for number, key in enumerate(keys) if key is not None and not {"\t", "\n"} & {*key}}
     others = tuple((number, need) for number, need in enumerate(rules.needs) if number not in keyed)
     return "\n" + "".join(f"{key}\t{number}\n" for number, key in keyed.items()), others
+
+
+def needed_key(when: tuple[Any, ...]) -> str | None:
+    """The key of an annotation that every container has that meets the compiled conditions *when*; None: not known."""
+    any_of, _, _, annotations, _ = when
+    exact = [text for ((kind, text), _), _ in annotations or () if kind == EXACT]
+    return exact[0] if exact and not any_of else None
 
 
 def encode_value(

@@ -7,9 +7,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ocihooks.compiled.needs import needed_key
 from ocihooks.compiled.ruleset import MEMBERS, CompiledRuleView, RuleSet
 from ocihooks.compiled.search import RE2
+from ocihooks.compiled.store import needed_key
 from ocihooks.hooksd.patterns import Pattern
 
 if TYPE_CHECKING:
