@@ -157,12 +157,12 @@ class RuleSet:
         """
         if container.args is not None and not container.args:
             return [_view(self, i) for i in range(count_of(self))]  # any rule with commands may be an error here
-        needs = enumerate(self.needs) if self.packed is None else self.packed[3]
         texts = "\n".join((*container.annotations, *container.annotations.values(), *(container.args or ())[:1]))
+        if self.packed is None:
+            return [_view(self, number) for number, need in enumerate(self.needs) if need in texts]
+        _, _, keys, needs = self.packed
         found = [number for number, need in needs if need in texts]
-        if self.packed is not None:
-            found = sorted([*found, *_numbers_of(self.packed[2], container.annotations)])
-        return [_view(self, number) for number in found]
+        return [_view(self, number) for number in sorted([*found, *_numbers_of(keys, container.annotations)])]
 
     def asked(self, process: "dict[str, Any] | None") -> tuple[bytes, ...]:
         """The injector files, packed, that a container with *process* may ask for; no other file is wanted."""

@@ -45,7 +45,7 @@ def prepare(
         from ocihooks.wrapper.refresh import refresh
 
         rules = refresh(cache)
-        if rules is not None:  # it is while the kill switch is on
+        if rules is not None:  # None: the kill switch is on
             _give(call, installation, rules)
 
 
