@@ -322,7 +322,7 @@ def verdict(value: float, limit: float | None) -> str:
 def main() -> int:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=60, help="how many turns each row takes (default 60)")
+    parser.add_argument("--rounds", type=int, default=150, help="how many turns each row takes (default 150)")
     parser.add_argument(
         "--only", metavar="TEXT", default="", help="only the rows of whole processes whose label has it"
     )

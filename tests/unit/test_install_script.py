@@ -40,6 +40,12 @@ def script(python: str = PYTHON, paths: tuple[str, ...] = ("/p",), image: str = 
     return make_script(Installation(**(facts | members)), python, paths, image)
 
 
+def constants(program: str) -> set[str]:
+    """The texts that stand in a program."""
+    nodes = ast.walk(ast.parse(program))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
 class TestText:
     """What stands in it."""
 
@@ -56,11 +62,10 @@ class TestText:
         value: Any = (path,) if place in ("hooks_dirs", "paths") else path
         made = script(**{place: value})
         assert made.text.isascii()
-        outer, inner = ast.parse(made.text), ast.parse(made.body)
-        texts = {node.value for node in ast.walk(inner) if isinstance(node, ast.Constant)}
-        assert path in texts
-        bodies = [node.value for node in ast.walk(outer) if isinstance(node, ast.Constant)]
-        assert f"\n{made.body}" in bodies
+        assert path in constants(made.body)
+        outer = constants(made.text)
+        (plain,) = (text for text in outer if text.startswith("\nimport sys\n"))
+        assert f"{path}.start" in outer if place == "image" else path in constants(plain)
 
     def test_three_quotes(self) -> None:
         """The one text that can't stand in a script is refused."""

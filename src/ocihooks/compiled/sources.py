@@ -41,9 +41,10 @@ def pack(seen: "Snapshot") -> bytes:
     can_be = [(path, whole, then) for path, whole, then in seen if "\0" not in path]
     there = [(path, then) for path, whole, then in can_be if whole and then]
     others = [(path, whole, then or ()) for path, whole, then in can_be if not (whole and then)]
-    looks = [(*then[:3], then[6], then[7] // 10**9, then[8]) for _, then in there]
+    looks = [hash((*then[:3], then[6], then[7] // 10**9, then[8])) for _, then in there]
     known = hash((*looks, *[then for _, _, then in others]))
-    return dumps(("".join(f"{path}\0" for path, _ in there), [(path, whole) for path, whole, _ in others], known))
+    paths = b"".join(path.encode(errors="surrogateescape") + b"\0" for path, _ in there)
+    return dumps((paths, [(path, whole) for path, whole, _ in others], known))
 
 
 def packed_unchanged(packed: "bytes | memoryview") -> bool:
@@ -55,8 +56,9 @@ def packed_unchanged(packed: "bytes | memoryview") -> bool:
     attributes, which is compared to the nanosecond.
     """
     there, others, known = loads(packed)  # noqa: S302  (from a file that only root could have written)
+    statuses = map(posix.lstat, there.split(b"\0")[:-1])
     try:
-        looks = [(s[0], s[1], s[2], s[6], s[8], s.st_ctime_ns) for s in map(posix.lstat, there.split("\0")[:-1])]
+        looks = [hash((s[0], s[1], s[2], s[6], s[8], s.st_ctime_ns)) for s in statuses]
     except OSError:
         return False
     return bool(hash((*looks, *[look(path, whole) or () for path, whole in others])) == known)

@@ -2,8 +2,8 @@
 The text of an installed wrapper: a small script with a fixed interpreter and all it was told at installation.
 
 The interpreter compiles a script at every start, which would cost more than the wrapper's own work. So the script is a
-few lines that run its body as it was compiled at installation; the body stands in it as a text, for the day on which
-that does not fit the interpreter any more.
+few lines that run a body that was compiled at installation, and a short one as a text, for the day on which the other
+does not fit the interpreter any more.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import indent
 
 from ocihooks.dropins.toolkit_cache import DEFAULT_FILE as TOOLKIT_SETTINGS
 from ocihooks.errors import UsageError, quoted
@@ -34,25 +35,19 @@ TEMPLATE = """\
 #!{python} -IS
 {mark}
 # ocihooks {version}
-BODY = r'''
-{body}'''
-WITHOUT_PACKAGE = r'''
-{without_package}'''
+BODY = PLAIN = r'''
+{plain}'''
 try:
-    import posix
     from _frozen_importlib_external import MAGIC_NUMBER
     from marshal import loads
 
-    fd = posix.open({start}, posix.O_CLOEXEC)
-    data = posix.read(fd, 65536)
-    posix.close(fd)
-    code = loads(data.split(MAGIC_NUMBER + {key}, 1)[1])
+    BODY = loads(open({start}, "rb").read().split(MAGIC_NUMBER + {key}, 1)[1])
 except Exception:
-    code = BODY
-exec(code)
+    pass
+exec(BODY)
 """
 
-# The images are tried first, then the package.
+# With the images; without them as `PLAIN`.
 BODY = """\
 import gc
 import posix
@@ -129,9 +124,48 @@ try:
     from ocihooks.wrapper.installation import Installation
     from {module} import main
 except Exception:
-    if "WITHOUT_PACKAGE" not in globals():  # The launcher started the compiled form; the text knows what to do.
+    if "PLAIN" not in globals():  # The launcher started the compiled form; the text knows what to do.
         posix.execv({python_text}, [{python_text}, "-IS", {text}, *sys.argv[1:]])
-    exec(WITHOUT_PACKAGE)
+    exec(PLAIN)
+"""
+
+# Without images and without the package, the runtime itself, for all but create, run and restore.
+PLAIN = """\
+import sys
+
+load = None
+sys.path += {paths}
+try:
+    from ocihooks.wrapper.installation import Installation
+    from {module} import main
+except Exception:
+    import os
+
+    words = sys.argv[1:]
+    while words and (words[0] == "--without-image" or words[0][:18] == "--ignored-signals="):
+        del words[0]
+{escape}    valued = ("root", "log", "log-format", "log-level", "criu", "rootless", "cgroup-manager")
+    pairs = list(zip(["", *words], words))
+    known = "create run restore start state kill delete exec list ps pause resume update checkpoint events features"
+    operation = next((w for v, w in pairs if w in known.split() and (v[:1] != "-" or v.strip("-") not in valued)), "")
+    if operation in ("create", "run", "restore"):
+        text = {name} + ": the package ocihooks can't be imported by " + {python_text} + "; container not created"
+        log = next((w for v, w in pairs if v == "--log"), "") or next((w[6:] for w in words if w[:6] == "--log="), "")
+        try:
+            import json
+
+            fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+            os.write(fd, (json.dumps({{"level": "error", "msg": text}}) + "\\n").encode())
+        except Exception:
+            pass
+        try:
+            os.write(2, (text + "\\nhint: install ocihooks again, then run ocihooks install\\n").encode())
+        finally:
+            os._exit(1)
+    os.execv(runtime, [runtime, *words])
+"""
+
+CALL = """\
 main(
     Installation(
         name={name},
@@ -148,34 +182,7 @@ main(
     load,
 )
 """
-
-# Then the runtime itself, for all but create, run and restore; not compiled, since it is hardly ever needed.
-WITHOUT_PACKAGE = """\
-import os
-
-words = sys.argv[1:]
-while words and (words[0] == "--without-image" or words[0][:18] == "--ignored-signals="):
-    del words[0]
-{escape}valued = ("root", "log", "log-format", "log-level", "criu", "rootless", "cgroup-manager")
-pairs = list(zip(["", *words], words))
-known = "create run restore start state kill delete exec list ps pause resume update checkpoint events features"
-operation = next((w for v, w in pairs if w in known.split() and (v[:1] != "-" or v.strip("-") not in valued)), "")
-if operation in ("create", "run", "restore"):
-    text = {name} + ": the package ocihooks can't be imported by " + {python_text} + "; container not created"
-    log = next((w for v, w in pairs if v == "--log"), "") or next((w[6:] for w in words if w[:6] == "--log="), "")
-    try:
-        import json
-
-        fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-        os.write(fd, (json.dumps({{"level": "error", "msg": text}}) + "\\n").encode())
-    except Exception:
-        pass
-    try:
-        os.write(2, (text + "\\nhint: install ocihooks again, then run ocihooks install\\n").encode())
-    finally:
-        os._exit(1)
-os.execv(runtime, [runtime, *words])
-"""
+"""The last lines of both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,17 +239,16 @@ def make_script(
     }
     shown = {name: ascii(value) for name, value in facts.items()}
     lines = escape(program, runtime=installation.runtime, settings=installation.settings or TOOLKIT_SETTINGS)
-    body = BODY.format(**shown, module=program.module)
-    without_package = WITHOUT_PACKAGE.format(**shown, escape=lines)
-    if "'''" in body + without_package:
+    body = (BODY + CALL).format(**shown, module=program.module)
+    plain = (PLAIN + CALL).format(**shown, module=program.module, escape=indent(lines, " " * 4))
+    if "'''" in plain:
         raise UsageError("a path holds three quotes in a row, which can't stand in the script")
     key = hashlib.sha256(body.encode()).digest()[:12]
     text = TEMPLATE.format(
         python=python,
         mark=MARK,
         version=__version__,
-        body=body,
-        without_package=without_package,
+        plain=plain,
         start=ascii(f"{image}{START}"),
         key=repr(key),
     )
