@@ -163,7 +163,7 @@ def rows(scene: Scene, rounds: int) -> Iterator[Row]:
     """All rows."""
     large = scene.sources("1 GiB", LIBRARIES, os.urandom(LIBRARY_BYTES))
     small = scene.sources("3 kB each", SMALL_FILES, os.urandom(SMALL_BYTES))
-    yield copies(scene, "libraries", large, ["cp", "-r", "--reflink=auto"], limit=1.1, rounds=max(rounds // 4, 3))
+    yield copies(scene, "libraries", large, ["cp", "-r", "--reflink=auto"], limit=1.1, rounds=max(rounds // 3, 6))
     yield copies(scene, "miscellaneous", small, ["cp", "-a"], limit=1.5, rounds=rounds, is_waiting=True)
     ours = scene.program("nothing", {"binaries": ["/bin/true"]}, asks=False)
     floor = Run(argv=[scene.python, "-I", "-S", "-c", "pass"])

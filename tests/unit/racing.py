@@ -82,7 +82,7 @@ def copy_many(root: Path, source: Path) -> None:
     with Root(str(root)) as opened, Changes(opened, (3, 3)) as made:
         made.make_directory("/opt/d")
         places = [opened.hidden_place(f"/opt/d/{name}") for name in ("keep", "m", "n", "o")]
-        made.add_files([(place, source) for place in places if place is not None], opened_source)
+        made.add_files([(place.parent, place.name, source) for place in places if place is not None], opened_source)
         made.put_in_place()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import posix
 import shutil
 import stat
 import subprocess
@@ -347,8 +350,8 @@ class Attempts:
         self.tool = place / "tool"
         self.tool.write_text("tool")
 
-    def put(self, call: str, number: int, what: str) -> bool:
-        """Whether that went well where the *number*-th *call* does *what*."""
+    def put(self, call: str, number: str, what: str) -> bool:
+        """Whether that went well where the *number*-th *call* ("+": and all behind it) does *what*."""
         shutil.rmtree(self.root, ignore_errors=True)
         (self.root / "old").mkdir(parents=True)
         (self.root / "old/a").write_text("old")
@@ -373,10 +376,17 @@ ALL = {**NEW, "old": None, "old/a": "tool", "old/b": "tool"}
 
 @pytest.mark.parametrize(
     ("call", "number"),
-    [("mkdirat", 2), ("copy_file_range", 3), ("fchmod", 4), ("linkat", 1), ("renameat", 2), ("renameat", 3)],
+    [
+        ("mkdirat", "2"),
+        ("copy_file_range", "3+"),
+        ("fchmod", "2"),
+        ("linkat", "1"),
+        ("renameat", "2"),
+        ("renameat", "3"),
+    ],
     ids=["directory", "content", "mode", "second-name", "replaced", "added"],
 )
-def test_calls_that_fail(attempts: Attempts, call: str, number: int) -> None:
+def test_calls_that_fail(attempts: Attempts, call: str, number: str) -> None:
     """After an error at a call that changes the root it is as it was; after a kill each file is old or new."""
     assert not attempts.put(call, number, "error=EIO")
     assert (shown(attempts.root), leftovers(attempts.root)) == (OLD, [])
@@ -388,7 +398,7 @@ def test_calls_that_fail(attempts: Attempts, call: str, number: int) -> None:
 
 def test_directories_that_can_not_be_renamed(attempts: Attempts) -> None:
     """Where a new directory gets no other name, all is done anew, with the directory made in its place."""
-    assert attempts.put("renameat", 1, "error=EXDEV")
+    assert attempts.put("renameat", "1", "error=EXDEV")
     assert (shown(attempts.root), leftovers(attempts.root)) == (ALL, [])
 
 
@@ -474,6 +484,89 @@ def test_copy_to_another_kind_of_file(tmp_path: Path) -> None:
         copy(source.fileno(), writable, 100)
         os.close(writable)
         assert stream.read() == b"x" * 100
+
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is large, and mapped in several pieces."""
+    monkeypatch.setattr(copying, "MAPPED_BYTES", MEBIBYTE)
+    (tmp_path / "large").write_bytes(os.urandom(MEBIBYTE) * 2 + b"the end")
+    return tmp_path / "large"
+
+
+def copied(path: Path, target: Path, size_bytes: int | None = None) -> bytes:
+    """What a copy of *path* at *target* has."""
+    with path.open("rb") as source, target.open("wb", buffering=0) as stream:
+        copy(source.fileno(), stream.fileno(), size(source) if size_bytes is None else size_bytes)
+    return target.read_bytes()
+
+
+@pytest.mark.parametrize("size_bytes", [MEBIBYTE - 1, MEBIBYTE, MEBIBYTE + 1, 2 * MEBIBYTE + 7])
+def test_copy_of_a_large_file(size_bytes: int, large: Path, tmp_path: Path) -> None:
+    """Large files are copied to the last byte."""
+    os.truncate(large, size_bytes)
+    assert copied(large, tmp_path / "t") == large.read_bytes()
+
+
+def test_copy_that_shares(large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What two large files can share is not written."""
+    asked: list[tuple[object, ...]] = []
+
+    def sharing(*words: object) -> int:
+        asked.append(words)
+        return 0
+
+    monkeypatch.setattr(copying, "library_call", sharing)
+    assert copied(large, tmp_path / "t") == b""
+    ((name, _, request, _),) = asked
+    assert (name, request) == ("ioctl", getattr(fcntl, "FICLONE", 0x40049409))
+
+
+@pytest.mark.parametrize("size_bytes", [MEBIBYTE, 2 * MEBIBYTE + 7, 5 * MEBIBYTE], ids=["mapped", "less", "much-less"])
+def test_copy_of_a_large_file_that_was_cut(size_bytes: int, large: Path, tmp_path: Path) -> None:
+    """A large file that is shorter than it was is copied to its end."""
+    os.truncate(large, MEBIBYTE // 2)
+    assert copied(large, tmp_path / "t", size_bytes) == large.read_bytes()
+
+
+def test_copy_of_a_large_file_that_is_being_cut(large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is cut while it is mapped is copied to its end: no signal ends us."""
+    write, calls = posix.write, []
+
+    def cutting(fd: int, data: bytes) -> int:
+        calls.append(len(data))
+        if len(calls) == 2:
+            os.truncate(large, MEBIBYTE + MEBIBYTE // 2)
+        return write(fd, data)
+
+    monkeypatch.setattr(posix, "write", cutting)
+    assert copied(large, tmp_path / "t") == large.read_bytes()
+    assert calls == [MEBIBYTE, MEBIBYTE, MEBIBYTE // 2]
+
+
+def test_copy_of_a_large_file_that_can_not_be_mapped(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file system maps no files the content is passed on."""
+    tried = []
+
+    def unmapped(source: int, offset: int, length: int) -> NoReturn:
+        tried.append(length)
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(copying, "_mapped", unmapped)
+    assert copied(large, tmp_path / "t") == large.read_bytes()
+    assert tried == [MEBIBYTE]
+
+
+def test_copy_of_a_large_file_to_a_full_place(large: Path) -> None:
+    """A full file system is told for large files, too."""
+    with large.open("rb") as source, Path("/dev/full").open("wb", buffering=0) as target:  # noqa: SIM117
+        with pytest.raises(OSError, match="No space"):
+            copy(source.fileno(), target.fileno(), size(source))
 
 
 def test_copy_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

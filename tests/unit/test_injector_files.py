@@ -10,7 +10,7 @@ import pytest
 from ocihooks.compiled.compile import compile_rules
 from ocihooks.document import parse_document
 from ocihooks.errors import DocumentError
-from ocihooks.injector.files import Entry, InjectorFile, parse_injector_file
+from ocihooks.injector.files import Entry, InjectorFile, Paths, parse_injector_file
 from ocihooks.injector.packing import packed, unpacked
 from ocihooks.settings import Settings
 
@@ -53,6 +53,55 @@ def test_entries(name: str) -> None:
     assert first.pointer == f"/{kind}/0"
     (alone,) = parse(**{kind: given}).entries
     assert values(alone) == (kind, *expected, f"/{kind}")
+
+
+LISTS: dict[str, tuple[Any, bool]] = {
+    "usual": (["/usr/bin/a", "/usr/bin/b", "/b", "/usr/bin/c", "/usr/bin/a"], True),
+    "colons": (["/sys/0000:00:02.0", "/sys:x/a", "/a b/\u00e4"], True),
+    "relative-above": (["/a", "usr/b"], False),
+    "relative-name": (["a", "/b"], False),
+    "slash-at-the-end": (["/a", "/b/"], False),
+    "slashes": (["/a", "/b//c"], False),
+    "root": (["/a", "/"], False),
+    "slashes-in-front": (["/a", "//c"], False),
+    "dot": (["/a", "/./b"], False),
+    "dots-at-the-end": (["/a", "/b/.."], False),
+    "hidden": (["/a", "/.b"], False),
+    "pair": (["/a", "/b:/c"], False),
+    "pair-of-directories": (["/a", "/b:/c/d"], False),
+    "object": (["/a", {"source": "/b"}], False),
+    "dash": (["/a", "/-b"], False),
+    "alone": ("/a", False),
+    "empty": ([], False),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_paths(name: str) -> None:
+    """A list of paths that are the same in a container is kept as a list, and says the same as each path by itself."""
+    given, is_kept = LISTS[name]
+    for optional in (True, False):
+        file = parse(binaries=given, optional=optional)
+        assert [type(part) is Paths for part in file.parts] == ([True] if is_kept else [False] * len(file.entries))
+        paths = given if isinstance(given, list) else []
+        alone = [parse(binaries=[path], optional=optional).entries[0] for path in paths] or list(file.entries)
+        expected = [(*values(entry)[:-1], f"/binaries/{index}") for index, entry in enumerate(alone)]
+        assert [(*values(entry)[:-1], f"/binaries/{index}") for index, entry in enumerate(file.entries)] == expected
+
+
+def test_only_files_are_kept_as_lists() -> None:
+    """Devices and directories are entries, since there is more to them than a path."""
+    file = parse(devices=["/dev/a"], directories=["/a"], binaries=["/b"], libraries=["/c"], miscellaneous=["/d"])
+    assert [type(part).__name__ for part in file.parts] == ["Entry", "Entry", "Paths", "Paths", "Paths"]
+    assert [entry.source for entry in file.entries] == ["/dev/a", "", "/b", "/c", "/d"]
+
+
+@pytest.mark.parametrize("bad", ["", "/b\0", 5, None, {"source": 1}], ids=["empty", "nul", "number", "null", "object"])
+def test_faulty_item_of_a_list(bad: Any) -> None:
+    """What can't be used in a list of paths is refused by its place."""
+    with pytest.raises(DocumentError) as caught:
+        parse(libraries=["/a", bad, "/c"])
+    assert str(caught.value.problems[0].pointer).startswith("/libraries/1")
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

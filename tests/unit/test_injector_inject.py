@@ -22,7 +22,7 @@ from ocihooks.injector import copying, kernel, worker
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.files import InjectorFile, inside, parse_injector_file, read_injector_files
 from ocihooks.injector.inject import HINTS
-from ocihooks.injector.items import items_for, open_source
+from ocihooks.injector.items import Item, items_for, open_source
 from ocihooks.injector.rootfs import Root
 from ocihooks.injector.target import Target, devices_of, is_undone, mounts_of, owner_of
 from ocihooks.injector.worker import GoneError, Line, Worker
@@ -310,12 +310,15 @@ def test_large_source(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["fifo", "gone"])
 def test_source_that_is_exchanged(kind: str, tool: Path) -> None:
     """A source in whose place something else is when it is opened makes nobody wait, and is refused."""
-    (item,) = items_for([injector_file(binaries=[str(tool)])], Target("/"), Told().tell)
+    (item,) = items_for([injector_file(binaries=[f"{tool}:/t"])], Target("/"), Told().tell)
+    assert isinstance(item, Item)
     tool.unlink()
     if kind == "fifo":
         os.mkfifo(tool)
     with pytest.raises(NotInjectedError, match="not a regular file" if kind == "fifo" else "does not exist"):
         open_source(item)
+    with pytest.raises(NotInjectedError, match="not a regular file" if kind == "fifo" else "does not exist"):
+        open_source(str(tool))
 
 
 def test_hints() -> None:

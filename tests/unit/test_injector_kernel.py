@@ -12,7 +12,7 @@ import pytest
 from tests.unit.test_injector_inject import has_landlock
 
 from ocihooks.injector import kernel
-from ocihooks.injector.kernel import allow_writes_beneath, forbid_new_privileges
+from ocihooks.injector.kernel import allow_writes_beneath, forbid_new_privileges, library_call
 
 REFUSED = "permission denied"
 
@@ -98,3 +98,19 @@ def test_other_errors() -> None:
         pytest.skip("the kernel has no Landlock that keeps from truncating")
     with pytest.raises(OSError, match="Bad file descriptor"):
         in_thread(lambda: str(allow_writes_beneath(9999)))
+
+
+FAILING: dict[str, tuple[int | bytes | None, ...]] = {
+    "prctl": (24, 63, 0, 0, 0),
+    "ioctl": (-1, 0, 0),
+    "umount2": (b"/none", 0),
+    "pivot_root": (b"/none", b"/none"),
+    "capset": (bytes(8), bytes(24)),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_calls_of_the_library_that_fail(name: str) -> None:
+    """A function of the C library that fails is an error, however many bits of -1 it returns."""
+    with pytest.raises(OSError, match=r"\[Errno \d+\]"):
+        library_call(name, *FAILING[name])

@@ -479,6 +479,31 @@ def test_configuration(root: Path) -> None:
     assert found.unread == ['"/etc/ld.so.conf.d/host.conf" of the container is left out: No such file or directory']
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.conf", ["a.conf", "b.conf"]),
+        ("a*", ["a.conf", "a.txt"]),
+        ("*", ["a.conf", "a.txt", "b.conf"]),
+        ("a*a.conf", []),
+        ("a.*t", ["a.txt"]),
+        ("a.conf", ["a.conf"]),
+        ("?.conf", ["a.conf", "b.conf"]),
+        ("*.[tu]*", ["a.txt"]),
+        ("*a*.conf", ["a.conf"]),
+        ("[!a]*", ["b.conf"]),
+    ],
+)
+def test_patterns_of_a_configuration(pattern: str, expected: list[str], root: Path) -> None:
+    """Patterns for included files mean what they mean to the C library, be they simple or not."""
+    (root / "d").mkdir()
+    for name in ("a.conf", "a.txt", "b.conf", ".a.conf"):
+        (root / "d" / name).write_text(f"/{name}\n")
+    (root / "etc/ld.so.conf").write_text(f"include /d/{pattern}\n")
+    with Root(str(root)) as opened:
+        assert Configuration(opened).directories == [f"/{name}" for name in expected]
+
+
 def test_configuration_without_end(root: Path) -> None:
     """Files that include themselves, and more files or text than anybody needs, are not read to their end."""
     (root / "etc/ld.so.conf").write_text("/a\ninclude /etc/ld.so.conf\n")

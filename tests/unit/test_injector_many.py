@@ -7,6 +7,7 @@ import posix
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,11 +18,11 @@ import pytest
 from tests.unit.injecting import Told, everything, injector_file, leftovers, put
 
 from ocihooks.errors import OCIHooksError, UnavailableError
-from ocihooks.injector import inject
+from ocihooks.injector import copying, inject
 from ocihooks.injector.copying import MANY, make_files
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.items import open_source
-from ocihooks.injector.rootfs import Place, Root
+from ocihooks.injector.rootfs import Root
 from ocihooks.injector.worker import Line, Worker
 
 COUNT = 40
@@ -40,7 +41,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten files are many, on any machine."""
-    monkeypatch.setattr(inject, "MANY", 10)
+    monkeypatch.setattr(copying, "MANY", 10)
     monkeypatch.setattr(posix, "sched_getaffinity", lambda pid: {0, 1})
 
 
@@ -106,6 +107,133 @@ def test_owner(root: Path, sources: list[Path]) -> None:
     assert shown(root / "new/deep") == shown(sources[0].parent)
 
 
+@pytest.fixture
+def plain(sources: list[Path]) -> list[str]:
+    """Their paths."""
+    return [str(path) for path in sources]
+
+
+def test_plain_lists(root: Path, sources: list[Path], plain: list[str], tmp_path: Path) -> None:
+    """Files that go to the same paths are there, in new directories and old ones, several times named or not."""
+    (root / str(tmp_path)[1:] / "other").mkdir(parents=True)
+    others = tmp_path / "other"
+    shutil.copytree(sources[0].parent, others)
+    names = [*plain, *map(str, sorted(others.iterdir())), plain[3]]
+    told = put(root, injector_file(directories=[str(sources[0].parent)], binaries=plain[:5], miscellaneous=names))
+    expected = shown(sources[0].parent)
+    assert [shown(root / str(place)[1:]) == expected for place in (sources[0].parent, others)] == [True, True]
+    assert ([level for level, _ in told if level != "debug"], leftovers(root)) == ([], [])
+
+
+def test_plain_list_in_two_processes(
+    root: Path, sources: list[Path], plain: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each half of a list is copied by another process."""
+    makers = root / "makers"
+
+    def told(source: Any) -> tuple[int, int, int]:
+        with makers.open("a") as stream:
+            stream.write(f"{os.getpid()} {source}\n")
+        return open_source(source)
+
+    monkeypatch.setattr(inject, "open_source", told)
+    put(root, injector_file(directories=[str(sources[0].parent)], miscellaneous=plain))
+    made = {path: pid for pid, path in map(str.split, makers.read_text().splitlines())}
+    first, other = ({made[path] for path in half} for half in (plain[: COUNT // 2], plain[COUNT // 2 :]))
+    assert (len(first), len(other), first == other) == (1, 1, False)
+    assert shown(root / str(sources[0].parent)[1:]) == shown(sources[0].parent)
+
+
+@pytest.mark.parametrize("number", [0, 7, 33])
+def test_plain_file_that_is_missing(number: int, root: Path, sources: list[Path], plain: list[str]) -> None:
+    """When one file of a list is missing it is named by its place, and nothing is there."""
+    sources[number].unlink()
+    file = injector_file(directories=[str(sources[0].parent)], binaries=plain[:1] * (number > 0), miscellaneous=plain)
+    with pytest.raises(NotInjectedError, match=f"/miscellaneous/{number}: .* can't be copied: it does not exist"):
+        put(root, file)
+    assert os.listdir(root) == []
+
+
+def test_plain_file_that_only_one_list_can_do_without(root: Path, sources: list[Path], plain: list[str]) -> None:
+    """A missing file that one injector file can do without, and another one not, is refused for the other one."""
+    sources[2].unlink()
+    files = [injector_file(binaries=plain, directories=[str(sources[0].parent)], optional=True)]
+    put(root, *files)
+    assert "2" not in os.listdir(root / str(sources[0].parent)[1:])
+    shutil.rmtree(root)
+    root.mkdir()
+    with pytest.raises(NotInjectedError, match="/miscellaneous/2: "):
+        put(root, *files, injector_file(miscellaneous=plain))
+    assert os.listdir(root) == []
+
+
+MOUNTS = {
+    "above": ("{above}", "/srv", "its mount at .* hides it"),
+    "the-same": ("{above}/7", "{above}/7", ""),
+    "another": ("{above}/7", "/srv", "its mount at .* hides it"),
+    "beside": ("{above}/7x", "/srv", ""),
+}
+
+
+@pytest.mark.parametrize("name", MOUNTS)
+def test_plain_list_and_mounts(name: str, root: Path, sources: list[Path], plain: list[str]) -> None:
+    """A list is looked at file by file where the container has a mount of one, or one that hides it."""
+    above = str(sources[0].parent)
+    place, source, problem = (text.format(above=above) for text in MOUNTS[name])
+    file = injector_file(miscellaneous=plain)
+    (root / above[1:]).mkdir(parents=True)
+    if problem:
+        with pytest.raises(NotInjectedError, match=problem):
+            put(root, file, mounts={place: (source, "bind")})
+        return
+    put(root, file, mounts={place: (source, "bind")})
+    missing = {path.name for path in sources} - set(os.listdir(root / above[1:]))
+    assert missing == ({"7"} if name == "the-same" else set())
+
+
+def test_plain_list_that_a_link_leads_into_a_mount(root: Path, sources: list[Path], plain: list[str]) -> None:
+    """A list that a mount of the container would hide behind a link is refused."""
+    above = str(sources[0].parent)
+    (root / "data").mkdir()
+    (root / above[1:]).parent.mkdir(parents=True)
+    (root / above[1:]).symlink_to("/data")
+    with pytest.raises(NotInjectedError, match=r"/miscellaneous/0: .* its mount at ./data. hides it"):
+        put(root, injector_file(miscellaneous=plain), mounts={"/data": ("/srv", "bind")})
+    assert os.listdir(root / "data") == []
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o777], ids=oct)
+def test_permission_bits_by_any_umask(mask: int, root: Path, sources: list[Path], plain: list[str]) -> None:
+    """Files have the permission bits of their sources whatever the umask of the caller is, which stays as it was."""
+    before = os.umask(mask)
+    try:
+        with Root(str(root)) as opened:
+            files = [(opened.directory("/"), path.name, str(path)) for path in sources]
+            assert make_files(files, open_source, None) == frozenset()
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert shown(root) == shown(sources[0].parent)
+
+
+ACCESS_LIST = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *row) for row in ((1, 4, 0xFFFFFFFF), (4, 0, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF))
+)
+"""Gives new files at most the right to be read by their owners."""
+
+
+def test_permission_bits_by_a_list_of_the_directory(root: Path, sources: list[Path], plain: list[str]) -> None:
+    """Files have the permission bits of their sources, too, where the directory has other ones for new files."""
+    try:
+        os.setxattr(root, "system.posix_acl_default", ACCESS_LIST)
+    except OSError:
+        pytest.skip("the file system has no lists of rights")
+    (root / "control").touch(mode=0o644)
+    assert stat.S_IMODE((root / "control").stat().st_mode) == 0o400
+    put(root, injector_file(directories=[str(sources[0].parent)], miscellaneous=plain))
+    assert shown(root / str(sources[0].parent)[1:]) == shown(sources[0].parent)
+
+
 def test_one_place_several_times(root: Path, sources: list[Path]) -> None:
     """The last of several files for one place counts, whichever process would make it."""
     entries = [*named(sources), {"source": str(sources[2]), "destination": "/new/deep/1"}, *named(sources[::-1])]
@@ -137,7 +265,7 @@ def test_two_processes(root: Path, sources: list[Path], tmp_path: Path, monkeypa
 
         with Root(str(root)) as opened_root:
             place = opened_root.directory("/")
-            files = [(Place(place, path.name), path) for path in sources]
+            files = [(place, path.name, path) for path in sources]
             assert make_files(files, opened, None) == frozenset()
         assert shown(root).keys() == shown(sources[0].parent).keys()
         shutil.rmtree(root)
@@ -252,7 +380,7 @@ def test_both_are_confined(root: Path, tmp_path: Path) -> None:
     def work(line: Line, is_confined: bool) -> None:
         line.tell(("confined", is_confined))
         with Root(str(root)) as opened:
-            files = [(Place(opened.directory("/"), str(number)), number) for number in range(COUNT)]
+            files = [(opened.directory("/"), str(number), number) for number in range(COUNT)]
             line.tell(("left", tuple(make_files(files, attempt, None))))
 
     for directories in ((os.open(root, os.O_PATH),), None):
@@ -306,11 +434,11 @@ import posix, sys
 sys.path[:0] = sys.argv[1:3]
 from pathlib import Path
 from tests.unit.injecting import injector_file, put
-from ocihooks.injector import inject
+from ocihooks.injector import copying, inject
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.items import open_source
 posix.sched_getaffinity = lambda pid: {0, 1}
-inject.MANY = 10
+copying.MANY = 10
 root, source = sys.argv[3:]
 pairs = [f"{source}:/new/deep/{number}" for number in range(20)]
 try:

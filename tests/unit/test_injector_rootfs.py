@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocihooks.injector import rootfs
+from ocihooks.injector.kernel import openat2
 from ocihooks.injector.rootfs import Root
 
 WAYS = ("openat2", "walk")
@@ -277,14 +278,78 @@ def test_error_of_another_kind(tree: Path, monkeypatch: pytest.MonkeyPatch) -> N
         opened.directory("/a")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
-def test_steps_into_other_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("path", "below"), [("/", "/proc"), ("/dev", "/shm")])
+def test_steps_into_other_file_systems(path: str, below: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Step by step a path into another file system is refused as well."""
 
     def missing(directory: int, path: bytes, flags: int, resolve: int) -> int:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(rootfs, "openat2", missing)
-    with Root("/") as host, pytest.raises(OSError, match=r".") as caught:
-        host.directory("/proc")
+    with Root(path) as host, pytest.raises(OSError, match=r".") as caught:
+        host.directory(below)
     assert caught.value.errno == errno.EXDEV
+
+
+def test_odd_names_on_the_way(root: Root, tree: Path) -> None:
+    """Any name but two dots is a step, whatever character it begins with."""
+    for name in ("-a", "...", " "):
+        (tree / name / "x").mkdir(parents=True)
+        assert leads_to(root, f"/{name}/x") == f"/{name}/x"
+
+
+def test_links_in_a_directory(root: Root, tree: Path) -> None:
+    """A link to a file leads on from its own directory, or from the root."""
+    (tree / "a/near").symlink_to("there")
+    (tree / "a/far").symlink_to("/there")
+    near, far = root.place("/a/near"), root.place("/a/far")
+    assert (root.where(near.parent), near.name) == ("/a", "there")
+    assert (root.where(far.parent), far.name) == ("", "there")
+
+
+def test_many_links_one_behind_the_other(root: Root, tree: Path) -> None:
+    """So many links as the kernel follows, less one, are followed to a file."""
+    for number in range(rootfs.MOST_LINKS):
+        (tree / f"link{number}").symlink_to(f"link{number - 1}" if number else "file")
+    assert root.place("/link38").name == "file"
+    with pytest.raises(OSError, match="symbolic links") as caught:
+        root.place("/link39")
+    assert caught.value.errno == errno.ELOOP
+
+
+def test_file_that_becomes_a_link_is_not_read(root: Root, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that somebody puts into the place of a file at the last moment leads nowhere."""
+    found = root.place("/file")
+    (tree / "file").unlink()
+    (tree / "file").symlink_to(tree.parent / "secret")
+    (tree.parent / "secret").write_text("secret")
+    monkeypatch.setattr(Root, "place", lambda self, path: found)
+    with pytest.raises(OSError, match="not a regular file"):
+        root.read("/file", 100)
+
+
+def test_kernel_that_is_unsure_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that moved a moment ago is found at the second try."""
+    answers = [BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))]
+    real = openat2
+
+    def unsure(directory: int, path: bytes, flags: int, resolve: int) -> int:
+        if answers:
+            raise answers.pop()
+        return real(directory, path, flags, resolve)
+
+    monkeypatch.setattr(rootfs, "openat2", unsure)
+    with Root(str(tree)) as opened:
+        assert leads_to(opened, "/a") == "/a"
+
+
+def test_mode_of_new_directories(root: Root, tree: Path) -> None:
+    """All may enter a new directory, whatever the mask allows, and only its owner may write."""
+    before = os.umask(0)
+    try:
+        root.make_directory("/m/n")
+        root.make_directory("/o/p", ".beside")
+    finally:
+        os.umask(before)
+    modes = [(tree / path).stat().st_mode & 0o7777 for path in ("m", "m/n", ".beside", ".beside/p")]
+    assert modes == [0o755] * 4

@@ -15,7 +15,7 @@ from ocihooks.injector.files import DIRECTORY, read_injector_files, wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
     from ocihooks.document import Document
@@ -71,8 +71,13 @@ class Container:
         self.members = members
 
 
-def main(installation: "Installation | None" = None, _load: object = None) -> "NoReturn":
-    """Be the program."""
+def main(installation: "Installation | None" = None, load: "Callable[[str], None] | None" = None) -> "NoReturn":
+    """
+    Be the program.
+
+    Args:
+        load: Loads an image of compiled modules by its ending; None: the package itself is imported.
+    """
     words = sys.argv[1:]
     if words[:1] in (["--help"], ["-h"]):
         sys.stdout.write(_HELP)
@@ -82,12 +87,12 @@ def main(installation: "Installation | None" = None, _load: object = None) -> "N
         sys.stdout.write(f"{NAME} {__version__}\n")
     else:
         own = sys.argv[0] if installation is None else installation.script
-        posix._exit(_run(own))  # noqa: SLF001  (os._exit is this function)
+        posix._exit(_run(own, load))  # noqa: SLF001  (os._exit is this function)
     sys.stdout.flush()
     posix._exit(0)  # noqa: SLF001
 
 
-def _run(own: str) -> int:
+def _run(own: str, load: "Callable[[str], None] | None") -> int:
     environ = {_text(name): _text(value) for name, value in posix.environ.items()}
     log = Log(NAME, debug=wants_debug(environ))
     try:
@@ -95,7 +100,7 @@ def _run(own: str) -> int:
         if state.is_over:
             _undo(state, environ, log)
         else:
-            _inject(state, environ, log, own)
+            _inject(state, environ, log, own, load)
     except OCIHooksError as error:
         log.tell("error", error.render(NAME).replace(f"{NAME}: ", ""))
     except Exception as error:  # noqa: BLE001  (whatever it is: one sentence, no traceback, and no container)
@@ -105,7 +110,9 @@ def _run(own: str) -> int:
     return 1
 
 
-def _inject(state: State, environ: "Mapping[str, str]", log: Log, own: str) -> None:
+def _inject(
+    state: State, environ: "Mapping[str, str]", log: Log, own: str, load: "Callable[[str], None] | None"
+) -> None:
     files = read_injector_files(environ.get(CONFIG_DIR) or DIRECTORY, _parse)
     if not files:
         return
@@ -115,10 +122,22 @@ def _inject(state: State, environ: "Mapping[str, str]", log: Log, own: str) -> N
         if file not in asked:
             log.tell("info", f"{file.file}: not wanted, since the container has no variable {quoted(file.flag, 200)}")
     if asked:
+        if load is not None:
+            _load_rest(load)
         from ocihooks.injector.inject import inject
 
         _undo(state, environ, log)  # what a container of this name has left, if nobody could do so at its end
-        inject(_target(state, container, environ, own), asked, log.tell)
+        inject(_target(state, container, environ, own), asked, log.tell, details=log.debug)
+
+
+def _load_rest(load: "Callable[[str], None]") -> None:
+    """Load the modules that put something into a container; if the image can't be used, the package is imported."""
+    before = set(sys.modules)
+    try:
+        load(".create")
+    except Exception:  # noqa: BLE001  (whatever is wrong with it, the package is there)
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
 
 
 def _target(state: State, container: Container, environ: "Mapping[str, str]", own: str) -> "Target":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from ocihooks.injector.copying import OpenSource, Source
+    from ocihooks.injector.copying import File, OpenSource, Source
 
     Key = tuple[int, str]
     Signature = tuple[int, int, int, int, int]
@@ -89,7 +89,7 @@ class Changes:
         self._beside = beside
         self._waiting: dict[Key, _File] = {}
         self._done: dict[Key, _File] = {}
-        self._together: list[Sequence[Place]] = []
+        self._together: list[Sequence[File[object]]] = []
         self._directories: list[Place] = []
         self._inodes: dict[int, int] = {}
         self._names = f"{PREFIX}{posix.urandom(8).hex()}"
@@ -122,21 +122,20 @@ class Changes:
         place = self.root.hidden_place(path)
         if place is None or not self._add_hidden(place, source, mode, size_bytes):
             file = self._begin(path)
-            make_file(Place(file.place.parent, file.temporary), source, mode, size_bytes, self._owner)
+            make_file(file.place.parent, file.temporary, source, mode, size_bytes, owner=self._owner)
             self._add(file)
 
-    def add_files(self, files: Sequence[tuple[Place, Source]], open_source: OpenSource[Source]) -> frozenset[int]:
+    def add_files(self, files: Sequence[File[Source]], open_source: OpenSource[Source]) -> frozenset[int]:
         """
         Write *files*, each with what *open_source* opens of its source; their places are of `Root.hidden_place`.
 
         Returns:
             The numbers of those that were not written, since one of them could not be.
         """
-        places = [place for place, _ in files]
-        self._together.append(places)  # before they are made: whatever happens, they are undone
+        self._together.append(files)  # before they are made: whatever happens, they are undone
         left = make_files(files, open_source, self._owner)
         if left:
-            self._together[-1] = [place for number, place in enumerate(places) if number not in left]
+            self._together[-1] = [file for number, file in enumerate(files) if number not in left]
         return left
 
     def add_link(self, path: str, target: str) -> None:
@@ -202,7 +201,7 @@ class Changes:
     def _add_hidden(self, place: Place, source: int, mode: int, size_bytes: int) -> bool:
         """Write a file in *place*, which nobody sees yet; whether that could be done, since nothing was there."""
         try:
-            make_file(place, source, mode, size_bytes, self._owner)
+            make_file(place.parent, place.name, source, mode, size_bytes, owner=self._owner)
         except FileExistsError:
             return False
         self._done[self._key(place)] = _File(place, "")
@@ -234,7 +233,8 @@ class Changes:
 
     def _settle(self) -> None:
         """Have everything that was added together among what is done, which takes long for what is rarely asked."""
-        for place in [place for places in self._together for place in places]:
+        for parent, name, _ in [file for files in self._together for file in files]:
+            place = Place(parent, name)
             self._done.setdefault(self._key(place), _File(place, ""))
         self._together.clear()
 

@@ -5,8 +5,8 @@ What files of programs and shared libraries say about themselves.
 from __future__ import annotations
 
 import posix
-from struct import error as StructError  # noqa: N812
-from struct import unpack_from
+from _struct import error as StructError  # type: ignore[attr-defined]  # noqa: N812
+from _struct import unpack_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

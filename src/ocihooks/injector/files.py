@@ -14,17 +14,21 @@ from ocihooks.errors import DocumentError, os_reason, quoted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from ocihooks.document import Document
 
     Parse = Callable[[bytes, str], Document]
+    Part: TypeAlias = "Entry | Paths"
+    Run = tuple[str, list[str], int]
 
 DIRECTORY = "/etc/oci-injector-hook"
 ENDING = ".json"
 FLAG = "activation_flag"
 LISTS = ("devices", "directories", "binaries", "libraries", "miscellaneous")
 """The members that are lists of entries, in the order in which they are put into a container."""
+
+_OF_FILES = LISTS[2:]
 
 EXTRAS = ("way", "optional", "env")
 """The members that say something about all of a file."""
@@ -59,6 +63,35 @@ class Entry:
         self.pointer = pointer
 
 
+class Paths:
+    """
+    A list of files of the host that get the same paths in a container: most lists are so, and may be long.
+
+    Attributes:
+        kind: The list that it is, one of `LISTS`.
+        paths: The paths, in order.
+        runs: The same by directory: its path with a slash, names in it that follow each other, the number of the first.
+        optional: Whether each is left out where it can't be given.
+    """
+
+    __slots__ = ("kind", "optional", "paths", "runs")
+
+    def __init__(self, kind: str, paths: "list[str]", runs: "list[Run]", *, optional: bool) -> None:
+        self.kind = kind
+        self.paths = paths
+        self.runs = runs
+        self.optional = optional
+
+    def entries(self) -> "list[Entry]":
+        """Each path by itself."""
+        return [self.entry(index) for index in range(len(self.paths))]
+
+    def entry(self, index: int) -> Entry:
+        """The path number *index* by itself."""
+        path = self.paths[index]
+        return Entry(self.kind, path, path, f"/{self.kind}/{index}", optional=self.optional)
+
+
 class InjectorFile:
     """
     What one injector file says.
@@ -66,19 +99,19 @@ class InjectorFile:
     Attributes:
         file: Its path.
         flag: The entry of an environment that asks for it, or only its name.
-        entries: What goes into a container, in order.
+        parts: What goes into a container, in order: entries, and lists of paths that need none.
         way: One of `WAYS`.
         optional: Whether a container that asks is created without it where it can't be given as a whole.
         env: Entries, NAME=VALUE, that the environment of a container gets.
     """
 
-    __slots__ = ("entries", "env", "file", "flag", "optional", "way")
+    __slots__ = ("env", "file", "flag", "optional", "parts", "way")
 
     def __init__(
         self,
         file: str,
         flag: str,
-        entries: "tuple[Entry, ...]",
+        parts: "tuple[Part, ...]",
         *,
         way: str = AUTO,
         optional: bool = False,
@@ -86,10 +119,17 @@ class InjectorFile:
     ) -> None:
         self.file = file
         self.flag = flag
-        self.entries = entries
+        self.parts = parts
         self.way = way
         self.optional = optional
         self.env = env
+
+    @property
+    def entries(self) -> "tuple[Entry, ...]":
+        """All parts as entries, in order."""
+        return tuple(
+            [entry for part in self.parts for entry in (part.entries() if isinstance(part, Paths) else (part,))]
+        )
 
     def is_wanted(self, environment: "Iterable[str]") -> bool:
         """Whether *environment* has the variable, with the value if the flag has one."""
@@ -141,12 +181,12 @@ def parse_injector_file(data: bytes, file: str, parse: "Parse" = parse_document)
     """
     members = {name.lower(): value for name, value in parse(data, file).members.items()}
     flag, optional = _flag(members, file), members.get("optional") is True
-    entries = tuple([entry for kind in LISTS for entry in _entries(members.get(kind), file, kind, optional)])
+    parts = tuple([part for kind in LISTS for part in _parts(members.get(kind), file, kind, optional)])
     if members.keys().isdisjoint(EXTRAS):
-        return InjectorFile(file, flag, entries)
+        return InjectorFile(file, flag, parts)
     from ocihooks.injector.forms import with_extras
 
-    return with_extras(InjectorFile(file, flag, entries), members)
+    return with_extras(InjectorFile(file, flag, parts), members)
 
 
 def _flag(members: "dict[str, Any]", file: str) -> str:
@@ -160,12 +200,36 @@ def _flag(members: "dict[str, Any]", file: str) -> str:
     raise DocumentError(message, code="json_type", file=file, pointer=f"/{FLAG}", hint=hint)
 
 
-def _entries(value: "Any", file: str, kind: str, optional: bool) -> "list[Entry]":
+def _parts(value: "Any", file: str, kind: str, optional: bool) -> "Sequence[Part]":
     if value is None:
         return []
     if isinstance(value, list):
+        if kind in _OF_FILES and (runs := _runs(value)):
+            return [Paths(kind, value, runs, optional=optional)]
         return [_entry(item, file, kind, f"/{kind}/{index}", optional) for index, item in enumerate(value)]
     return [_entry(value, file, kind, f"/{kind}", optional)]
+
+
+def _runs(items: "list[Any]") -> "list[Run]":
+    """The runs of `Paths`; none where an item is anything but an absolute path that is the same in a container."""
+    if set(map(type, items)) != {str} or "\0" in "".join(items):
+        return []
+    runs: list[Run] = []
+    names: list[str] = []
+    above = ""
+    for index, path in enumerate(items):
+        start = path.rfind("/") + 1
+        if path[:start] != above or not index:
+            above, names = path[:start], []
+            runs.append((above, names, index))
+        names.append(path[start:])
+    return runs if all(_is_plain(above, names) for above, names, _ in runs) else []
+
+
+def _is_plain(above: str, names: "list[str]") -> bool:
+    """Whether neither the directory *above* nor *names* in it have anything to look for but names."""
+    has_odd = "//" in above or "/." in above or ":/" in above
+    return above[:1] == "/" and not has_odd and min(names) > "/"
 
 
 def _entry(item: "Any", file: str, kind: str, pointer: str, optional: bool) -> Entry:

@@ -120,7 +120,7 @@ def with_extras(file: InjectorFile, members: Mapping[str, Any]) -> InjectorFile:
     env = _environment(members.get("env"), file)
     if way == COPY:
         _check_copied(file, env)
-    return InjectorFile(file.file, file.flag, file.entries, way=way, optional=optional, env=env)
+    return InjectorFile(file.file, file.flag, file.parts, way=way, optional=optional, env=env)
 
 
 def _check_copied(file: InjectorFile, env: tuple[str, ...]) -> None:

@@ -12,9 +12,8 @@ import posix
 
 from ocihooks.errors import os_reason, quoted
 from ocihooks.injector.changes import Changes
-from ocihooks.injector.copying import MANY
 from ocihooks.injector.errors import NotInjectedError
-from ocihooks.injector.items import Item, check_visible, items_for, open_source
+from ocihooks.injector.items import Files, Item, check_visible, items_for, open_source
 from ocihooks.injector.rootfs import NotInPlaceError, Root
 from ocihooks.injector.worker import Line, Worker
 
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ocihooks.injector.container_devices import Devices
+    from ocihooks.injector.copying import File
     from ocihooks.injector.files import InjectorFile
     from ocihooks.injector.refresh import Refresh
-    from ocihooks.injector.rootfs import Place
     from ocihooks.injector.target import Target
 
     Tell = Callable[[str, str], None]
@@ -35,9 +34,12 @@ KEEP = "keep"
 """The last word."""
 
 
-def inject(target: Target, files: Sequence[InjectorFile], tell: Tell) -> None:
+def inject(target: Target, files: Sequence[InjectorFile], tell: Tell, *, details: bool = True) -> None:
     """
     Put what *files* say into the container *target*.
+
+    Args:
+        details: Whether sentences of the level "debug" are told as well.
 
     Raises:
         NotInjectedError: Nothing was changed; the error tells why.
@@ -49,7 +51,7 @@ def inject(target: Target, files: Sequence[InjectorFile], tell: Tell) -> None:
         devices = _devices(items, target)
         refresh = _refresh(items, root, tell)
         try:
-            _inject(_Job(target, items=items, root=root, devices=devices, refresh=refresh, tell=tell))
+            _inject(_Job(target, items=items, root=root, devices=devices, refresh=refresh, tell=tell, details=details))
         finally:
             for resource in (devices, refresh):
                 if resource is not None:
@@ -59,17 +61,18 @@ def inject(target: Target, files: Sequence[InjectorFile], tell: Tell) -> None:
 class _Job:
     """What both processes know."""
 
-    __slots__ = ("devices", "items", "refresh", "root", "target", "tell")
+    __slots__ = ("details", "devices", "items", "refresh", "root", "target", "tell")
 
     def __init__(
         self,
         target: Target,
         *,
-        items: Sequence[Item],
+        items: Sequence[Item | Files],
         root: Root,
         devices: Devices | None,
         refresh: Refresh | None,
         tell: Tell,
+        details: bool,
     ) -> None:
         self.target = target
         self.items = items
@@ -77,6 +80,7 @@ class _Job:
         self.devices = devices
         self.refresh = refresh
         self.tell = tell
+        self.details = details
 
 
 def _opened(path: str) -> Root:
@@ -87,8 +91,8 @@ def _opened(path: str) -> Root:
         raise NotInjectedError(message, code="read_failed", file=path, hint=hint) from None
 
 
-def _devices(items: Iterable[Item], target: Target) -> Devices | None:
-    wanted = [item for item in items if item.node is not None]
+def _devices(items: Iterable[Item | Files], target: Target) -> Devices | None:
+    wanted = [item for item in items if isinstance(item, Item) and item.node is not None]
     if not wanted:
         return None
     from ocihooks.injector.container_devices import Devices
@@ -96,7 +100,7 @@ def _devices(items: Iterable[Item], target: Target) -> Devices | None:
     return Devices(wanted, target)
 
 
-def _refresh(items: Iterable[Item], root: Root, tell: Tell) -> Refresh | None:
+def _refresh(items: Iterable[Item | Files], root: Root, tell: Tell) -> Refresh | None:
     if not any(item.is_library for item in items):
         return None
     from ocihooks.injector.refresh import prepared
@@ -110,8 +114,9 @@ def _inject(job: _Job) -> None:
     writable = (job.root.fd,) if devices is None else (job.root.fd, devices.root.fd)
     worker = Worker(writable, lambda line, is_confined: _work(job, line, is_confined))
     try:
-        has_libraries = worker.hear()
-        worker.tell(refresh is not None and has_libraries and refresh.make(target.root, job.root))
+        if refresh is not None:
+            has_libraries = worker.hear()
+            worker.tell(has_libraries and refresh.make(target.root, job.root))
         made = worker.hear()
         if devices is not None:
             devices.allow()
@@ -153,10 +158,11 @@ def _change(job: _Job, changes: Changes, nodes: Changes | None, line: Line) -> N
     _put(changes, job.root.path)
     if nodes is not None:
         _put(nodes, "/dev")
-    line.tell(("placed", has_libraries))
-    if line.hear() and job.refresh is not None:
-        job.refresh.add(changes)
-        _put(changes, job.root.path)
+    if job.refresh is not None:
+        line.tell(("placed", has_libraries))
+        if line.hear():
+            job.refresh.add(changes)
+            _put(changes, job.root.path)
     line.tell(("made", changes.made() if job.target.record else ()))
     if line.hear() != KEEP:
         raise RuntimeError("an unknown word")
@@ -197,40 +203,95 @@ class _Mounts:
 
 def _add_all(job: _Job, changes: Changes, nodes: Changes | None, mounts: _Mounts) -> bool:
     """Add all items, files for new directories together; whether there is a library for the linker's cache."""
-    has_libraries = False
-    together: dict[str, tuple[Place, Item]] = {}
+    adding = _Adding(job, changes, nodes, mounts)
     for item in job.items:
-        job.tell("debug", f"{item.source or item.place} -> {item.place}")
-        place = _new_place(job, item, changes, mounts)
-        if place is not None and item.place not in together:
-            together[item.place] = (place, item)
-            continue
-        _add_together(job, tuple(together.values()), changes, mounts)
-        together.clear()
-        has_libraries |= _is_added(job, item, changes, nodes, mounts) and item.is_library
-    _add_together(job, tuple(together.values()), changes, mounts)
-    return has_libraries
+        if isinstance(item, Item):
+            adding.take(item)
+        else:
+            adding.take_files(item)
+    adding.add_together()
+    return adding.has_libraries
 
 
-def _new_place(job: _Job, item: Item, changes: Changes, mounts: _Mounts) -> Place | None:
-    """The place of *item* if it is a file for a new directory, with which nothing else is to be done."""
-    kind = item.entry.kind
-    if kind in ("devices", "directories") or (kind == "libraries" and job.refresh is not None):
-        return None
-    try:
-        place = changes.root.hidden_place(item.place)
-        if place is not None:
-            mounts.check(item)
-    except (OSError, NotInjectedError):  # it is told when the item is added by itself
-        return None
-    return place
+class _Adding:
+    """
+    Adds items, and those that are files for new directories, with which nothing else is to be done, together.
 
+    What is added together has one source for each place, since two processes add it.
 
-def _add_together(job: _Job, files: Sequence[tuple[Place, Item]], changes: Changes, mounts: _Mounts) -> None:
-    """Add *files*; what can't be added together is added by itself, or it is told why it can't be."""
-    left = changes.add_files(files, open_source) if len(files) >= MANY else range(len(files))
-    for number in sorted(left):
-        _is_added(job, files[number][1], changes, None, mounts)
+    Attributes:
+        has_libraries: Whether there was a library for the linker's cache.
+    """
+
+    __slots__ = ("_changes", "_job", "_lists", "_mounts", "_nodes", "_places", "_together", "has_libraries")
+
+    def __init__(self, job: _Job, changes: Changes, nodes: Changes | None, mounts: _Mounts) -> None:
+        self._job = job
+        self._changes = changes
+        self._nodes = nodes
+        self._mounts = mounts
+        self._together: list[File[Item | str]] = []
+        self._lists: list[tuple[int, Files, int]] = []
+        self._places: set[str] = set()
+        self.has_libraries = False
+
+    def take(self, item: Item) -> None:
+        """Add *item*, by and by."""
+        if self._job.details:
+            self._job.tell("debug", f"{item.source or item.place} -> {item.place}")
+        parent = self._hidden(item)
+        if parent is None or self._lists or item.place in self._places:
+            self.add_together()
+        if parent is None:
+            self._add(item)
+        else:
+            self._places.add(item.place)
+            self._together.append((parent, item.place.rpartition("/")[2], item))
+
+    def take_files(self, files: Files) -> None:
+        """Add *files*, by and by."""
+        paths = files.paths.paths
+        for path in paths if self._job.details else ():
+            self._job.tell("debug", f"{path} -> {path}")
+        if self._places:
+            self.add_together()
+        for _, names, first in files.paths.runs:
+            parent, end = self._hidden(files.item(first)), first + len(names)
+            if parent is None:
+                self.add_together()
+                for number in range(first, end):
+                    self._add(files.item(number))
+            else:
+                self._lists.append((len(self._together), files, first))
+                self._together += [(parent, name, path) for name, path in zip(names, paths[first:end], strict=True)]
+
+    def add_together(self) -> None:
+        """Add what waits; what can't be added together is added by itself, or it is told why it can't be."""
+        together, lists = self._together, self._lists
+        self._together, self._lists, self._places = [], [], set()
+        for number in sorted(self._changes.add_files(together, open_source)) if together else ():
+            source = together[number][2]
+            if isinstance(source, str):
+                start, files, first = next(row for row in reversed(lists) if row[0] <= number)
+                source = files.item(first + number - start)
+            self._add(source)
+
+    def _hidden(self, item: Item) -> int | None:
+        """The new directory of *item* if it is a file for one, with which nothing else is to be done."""
+        kind = item.entry.kind
+        if kind in ("devices", "directories") or (kind == "libraries" and self._job.refresh is not None):
+            return None
+        try:
+            place = self._changes.root.hidden_place(item.place)
+            if place is not None:
+                self._mounts.check(item)
+        except (OSError, NotInjectedError):  # it is told when the item is added by itself
+            return None
+        return None if place is None else place.parent
+
+    def _add(self, item: Item) -> None:
+        added = _is_added(self._job, item, self._changes, self._nodes, self._mounts)
+        self.has_libraries |= added and item.is_library
 
 
 def _is_added(job: _Job, item: Item, changes: Changes, nodes: Changes | None, mounts: _Mounts) -> bool:

@@ -9,7 +9,7 @@ import posix
 from ocihooks.errors import os_reason, quoted
 from ocihooks.injector.copying import MOST_BYTES
 from ocihooks.injector.errors import NotInjectedError
-from ocihooks.injector.files import MOUNT, Entry, InjectorFile, inside
+from ocihooks.injector.files import MOUNT, Entry, InjectorFile, Paths, inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,28 +63,66 @@ class Item:
         return NotInjectedError(message, code=code, file=self.file, pointer=self.entry.pointer, hint=hint)
 
 
-def items_for(files: Sequence[InjectorFile], target: Target, tell: Tell) -> tuple[Item, ...]:
+class Files:
+    """
+    Files of the host that go to the same paths in the container, and about which nothing else is to be said.
+
+    Attributes:
+        file: The injector file.
+        paths: The list in it.
+        is_library: Whether the dynamic linker is to find them.
+    """
+
+    __slots__ = ("file", "is_library", "paths")
+
+    def __init__(self, file: str, paths: Paths) -> None:
+        self.file = file
+        self.paths = paths
+        self.is_library = paths.kind == "libraries"
+
+    def item(self, index: int) -> Item:
+        """The file number *index* by itself."""
+        entry = self.paths.entry(index)
+        return Item(self.file, entry, entry.source, entry.destination)
+
+    def is_touched_by(self, target: Target) -> bool:
+        """Whether the configuration of *target* has one of these, or something that could hide one."""
+        if not {*target.mounts, *target.devices}.isdisjoint(self.paths.paths):
+            return True
+        return any(_hiding(above, target.mounts) for above, *_ in self.paths.runs)
+
+
+def items_for(files: Sequence[InjectorFile], target: Target, tell: Tell) -> tuple[Item | Files, ...]:
     """
     What *files* say is to be put into *target*: all but what is in its configuration, or optional and not there.
 
     Raises:
         NotInjectedError: Something can't be given.
     """
-    items: list[Item] = []
+    items: list[Item | Files] = []
     for file in files:
         try:
             _check_variables(file, target)
         except NotInjectedError as error:
             _leave_out(error, tell, optional=file.optional)
-        for entry in file.entries:
-            try:
-                if entry.kind == "devices":
-                    items += [item for item in _devices(file, entry) if _is_needed(item, file, target)]
-                elif _is_needed(item := _plain(file, entry), file, target):
-                    items.append(item)
-            except NotInjectedError as error:
-                _leave_out(error, tell, optional=entry.optional)
+        for part in file.parts:
+            if isinstance(part, Entry):
+                items += _of_entry(file, part, target, tell)
+            elif file.way == MOUNT or (listed := Files(file.file, part)).is_touched_by(target):
+                items += [item for entry in part.entries() for item in _of_entry(file, entry, target, tell)]
+            else:
+                items.append(listed)
     return tuple(items)
+
+
+def _of_entry(file: InjectorFile, entry: Entry, target: Target, tell: Tell) -> list[Item]:
+    """What *entry* says is to be put into *target*."""
+    try:
+        found = _devices(file, entry) if entry.kind == "devices" else (_plain(file, entry),)
+        return [item for item in found if _is_needed(item, file, target)]
+    except NotInjectedError as error:
+        _leave_out(error, tell, optional=entry.optional)
+    return []
 
 
 def _leave_out(error: NotInjectedError, tell: Tell, *, optional: bool) -> None:
@@ -149,34 +187,52 @@ def _check(item: Item, target: Target) -> None:
 
 def check_visible(item: Item, place: str, mounts: Container[str]) -> None:
     """Raise if *place* lies in one of *mounts* below the root, which hides what a hook puts there."""
+    mount = _hiding(place, mounts)
+    if mount:
+        message = (
+            f"{quoted(item.place, 200)} can't be put into the container: its mount at {quoted(mount, 200)} hides it"
+        )
+        raise item.refused(message, "choose another path, outside of the container's mounts")
+
+
+def _hiding(place: str, mounts: Container[str]) -> str:
+    """Which of *mounts* below the root *place* is in; "" for none."""
     while place.strip("/"):
         if place in mounts:
-            message = (
-                f"{quoted(item.place, 200)} can't be put into the container: its mount at {quoted(place, 200)} hides it"
-            )
-            raise item.refused(message, "choose another path, outside of the container's mounts")
+            return place
         place = place.rpartition("/")[0]
+    return ""
 
 
-def unreadable(item: Item, reason: str) -> NotInjectedError:
-    """The error about the source of *item*."""
-    message, hint = f"{quoted(item.source, 200)} can't be copied: {reason}", "name a file of the host that is there"
-    return item.refused(message, hint, code="read_failed")
+def open_source(source: Item | str) -> tuple[int, int, int]:
+    """
+    A descriptor of the regular file that *source* is copied from, the permission bits of the copy, its size in bytes.
 
+    Args:
+        source: The path stands for an item about which nothing else is to be said, see `Files`.
 
-def open_source(item: Item) -> tuple[int, int, int]:
-    """A descriptor of the regular file that is the source of *item*, its permission bits, and its size in bytes."""
+    Raises:
+        NotInjectedError: It can't be copied; for a path, without the place in the injector file.
+    """
     try:
-        fd = posix.open(item.source, _READ)
+        fd = posix.open(source if type(source) is str else source.source, _READ)  # type: ignore[union-attr]
         status = posix.fstat(fd)
     except OSError as error:
-        raise unreadable(item, os_reason(error)) from None
+        raise _unreadable(source, os_reason(error)) from None
     mode, size_bytes = status.st_mode, status.st_size
     if mode & _KIND != _REGULAR or size_bytes > MOST_BYTES:
         posix.close(fd)
-        is_large = mode & _KIND == _REGULAR
-        raise unreadable(item, f"it is larger than {MOST_BYTES >> 30} GiB" if is_large else "it is not a regular file")
-    return fd, _mode_of_copy(status) if item.entry.mode is None else item.entry.mode, size_bytes
+        larger = f"it is larger than {MOST_BYTES >> 30} GiB"
+        raise _unreadable(source, larger if mode & _KIND == _REGULAR else "it is not a regular file")
+    given = None if type(source) is str else source.entry.mode  # type: ignore[union-attr]
+    return fd, _mode_of_copy(status) if given is None else given, size_bytes
+
+
+def _unreadable(source: Item | str, reason: str) -> NotInjectedError:
+    hint = "name a file of the host that is there"
+    if isinstance(source, str):
+        return NotInjectedError(f"{quoted(source, 200)} can't be copied: {reason}", code="read_failed", hint=hint)
+    return source.refused(f"{quoted(source.source, 200)} can't be copied: {reason}", hint, code="read_failed")
 
 
 def _mode_of_copy(status: posix.stat_result) -> int:

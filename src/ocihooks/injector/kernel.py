@@ -17,6 +17,8 @@ _OPENAT2 = 437
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
 _LANDLOCK_ASK_VERSION, _LANDLOCK_PATH_BENEATH = 1, 1
 _PR_SET_NO_NEW_PRIVS = 38
+_NO_INT = 0xFFFFFFFF
+"""-1, as many bits of it as all functions return."""
 
 # Rights by the version of Landlock that brought them: write, remove and make in all their forms; refer; truncate.
 _WRITE_RIGHTS = {1: 1 << 1 | sum(1 << bit for bit in range(4, 13)), 2: 1 << 13, 3: 1 << 14}
@@ -52,7 +54,7 @@ def library_call(name: str, *arguments: int | bytes | None) -> int:
 
 def _checked(function: _Function, *arguments: int | bytes | None) -> int:
     result = function(*[_Long(value) if isinstance(value, int) else value for value in arguments])
-    if result == -1:
+    if result & _NO_INT == _NO_INT:  # functions of the library fill no more than half of it
         code = get_errno()
         raise OSError(code, posix.strerror(code))
     return int(result)

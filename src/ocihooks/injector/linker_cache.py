@@ -172,16 +172,25 @@ class Configuration:
 
     def _files_of(self, pattern: str) -> Iterator[str]:
         """The files whose names fit *pattern*; only its last part may be one."""
-        from fnmatch import filter as fitting
-
         directory, name = _above(pattern), pattern.rpartition("/")[2]
         try:
             names = self._root.names(directory, MOST_NAMES)
         except OSError:
             return
-        for found in sorted(fitting(names, name)):
+        for found in sorted(_fitting(names, name)):
             if not found.startswith(".") and self._files <= MOST_FILES:
                 yield f"{directory}/{found}"
+
+
+def _fitting(names: list[str], pattern: str) -> list[str]:
+    """Those of *names* that *pattern* fits; the usual kind, `*.conf`, without what reads all kinds."""
+    before, star, behind = pattern.partition("*")
+    if not star or any(character in f"{before}{behind}" for character in "*?["):
+        from fnmatch import filter as fitting
+
+        return fitting(names, pattern)
+    least = len(before) + len(behind)
+    return [name for name in names if name.startswith(before) and name.endswith(behind) and len(name) >= least]
 
 
 def _above(path: str) -> str:

@@ -190,9 +190,7 @@ def _become(start: Start, writable: int, refusing: int) -> None:
         library_call("prctl", _SET_PDEATHSIG, _SIGKILL)
         library_call("unshare", _NEWNS | _NEWNET | _NEWIPC | _NEWUTS)
         top = _mounted(start)
-        for capability in range(64):
-            if capability != _DAC_OVERRIDE:
-                _drop(capability)
+        _keep_one_for_programs()
         forbid_new_privileges()
         nothing = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
         _arrange({0: nothing, 1: writable, 2: writable, _PROGRAM: start.program, _ROOT: top, _REFUSING: refusing})
@@ -261,13 +259,16 @@ def _set_limits() -> None:
             continue
 
 
-def _drop(capability: int) -> None:
-    """Take *capability* out of what programs can get."""
-    try:
-        library_call("prctl", _CAPBSET_DROP, capability, 0, 0, 0)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # there is none of this number
-            raise
+def _keep_one_for_programs() -> None:
+    """Take out of what programs can get all capabilities but the one to read all files."""
+    for capability in range(64):
+        try:
+            if capability != _DAC_OVERRIDE:
+                library_call("prctl", _CAPBSET_DROP, capability, 0, 0, 0)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return  # there is none of this number, nor a higher one
 
 
 def _arrange(fds: dict[int, int]) -> None:

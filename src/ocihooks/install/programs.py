@@ -57,13 +57,19 @@ _INJECTOR = (
         "ocihooks.replace",
     ),
     *("ocihooks.injection", "ocihooks.document", "ocihooks.wrapper", "ocihooks.wrapper.installation"),
-    *("ocihooks.injector", "ocihooks.injector.files"),
-    *("ocihooks.injector.errors", "ocihooks.injector.kernel", "ocihooks.injector.rootfs", "ocihooks.injector.changes"),
-    *("ocihooks.injector.copying", "ocihooks.injector.items", "ocihooks.injector.worker", "ocihooks.injector.inject"),
-    "ocihooks.injector.target",
+    *("ocihooks.injector", "ocihooks.injector.forms", "ocihooks.injector.files"),
     *("ocihooks.dropins", "ocihooks.dropins.once", "ocihooks.dropins.injector_log", "ocihooks.dropins.injector_hook"),
 )
-"""What the hook needs for a container that asks for nothing, and, asleep, for one that asks for files."""
+"""What the hook needs for a container that asks for nothing."""
+
+_INJECTING = (
+    *("_ctypes", "_struct", "fcntl", "mmap", "select", "resource"),
+    *("ocihooks.injector.elf", "ocihooks.injector.linker_cache", "ocihooks.injector.sandbox"),
+    *("ocihooks.injector.refresh", "ocihooks.trust", "ocihooks.places", "ocihooks.injector.target"),
+    *("ocihooks.injector.errors", "ocihooks.injector.kernel", "ocihooks.injector.worker", "ocihooks.injector.copying"),
+    *("ocihooks.injector.rootfs", "ocihooks.injector.changes", "ocihooks.injector.items", "ocihooks.injector.inject"),
+)
+"""What it needs besides for one that asks for files; asleep, what it needs for one that asks for libraries."""
 
 _SETTINGS_OF_A_CALL = (
     *("ocihooks.version", "ocihooks.reading", "ocihooks.trust", "ocihooks.places", "ocihooks.compiled"),
@@ -169,7 +175,7 @@ PROGRAMS = {
             name="oci-injector-hook",
             module="ocihooks.dropins.injector_hook",
             instead="it is a hook, and reads /etc/oci-injector-hook",
-            images={".call": _INJECTOR},
+            images={".call": _INJECTOR, CREATE: _INJECTING},
             without_package=_NOTHING_INJECTED,
         ),
     )
