@@ -80,7 +80,8 @@ if sys.argv[3] == "kept":
     runner.process_for = lambda *_, **__: HookProcess()
 for fd in map(int, sys.argv[4:]):
     os.close(fd)
-hook = Hook(path="/bin/sh", args=("sh", "-c", "cat; echo told >&2"), env=("PATH=/usr/bin:/bin",))
+odd = ("ODD",) if sys.argv[3] == "odd" else ()
+hook = Hook(path="/bin/sh", args=("sh", "-c", "cat; echo told >&2"), env=("PATH=/usr/bin:/bin", *odd))
 result = runner.run_hook(hook, "given")
 with open(sys.argv[2], "wb") as stream:
     stream.write(result.stdout + b" " + result.stderr)
@@ -92,10 +93,18 @@ def test_caller_without_standard_streams(
     closed: tuple[int, ...], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """A hook has all three streams, also when its caller has closed some of its own."""
-    kept = "kept" if "kept" in request.node.name else "spawned"
-    words = [str(SOURCE), str(tmp_path / "out"), kept, *map(str, closed)]
+    check_streams("kept" if "kept" in request.node.name else "spawned", closed, tmp_path / "out")
+
+
+def test_odd_environment_of_a_caller_without_standard_input(tmp_path: Path) -> None:
+    """The same, when the environment is one that only execve itself takes."""
+    check_streams("odd", (0,), tmp_path / "out")
+
+
+def check_streams(way: str, closed: tuple[int, ...], out: Path) -> None:
+    words = [str(SOURCE), str(out), way, *map(str, closed)]
     done = subprocess.run([sys.executable, "-c", WITHOUT_STREAMS, *words], check=False, timeout=60)
-    assert (done.returncode, (tmp_path / "out").read_bytes()) == (0, b"given told\n")
+    assert (done.returncode, out.read_bytes()) == (0, b"given told\n")
 
 
 def test_kept_output() -> None:

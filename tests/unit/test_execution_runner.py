@@ -90,6 +90,12 @@ def test_state_reaches_standard_input_as_json(state: State | str | bytes, expect
     assert json.loads(run_hook(Hook(path="/bin/cat"), state).stdout) == expected
 
 
+def test_state_is_sent_as_runtimes_do() -> None:
+    """A State is sent without spaces, and characters as they are, since scripts search it as text."""
+    found = run_hook(Hook(path="/bin/cat"), STATE).stdout.decode()
+    assert found.endswith('"id":"c1","status":"created","pid":7,"bundle":"/b","annotations":{"k":"é"}}')
+
+
 def test_state_larger_than_any_pipe_arrives_whole() -> None:
     """Three megabytes of state reach a hook that reads slowly and writes at the same time."""
     state = os.urandom(3_000_000)
@@ -168,12 +174,14 @@ def test_no_descriptor_of_the_caller_reaches_the_hook(tmp_path: Path, number: in
     assert result.stdout == b"[0, 1, 2]\n"
 
 
-def test_signals_of_the_hook_are_as_if_python_were_not_there() -> None:
+@pytest.mark.parametrize("env", [(), ("ODD",)], ids=["usual", "odd-environment"])
+def test_signals_of_the_hook_are_as_if_python_were_not_there(env: tuple[str, ...]) -> None:
     """What Python ignores and handles is at its default in the hook, which has the caller's signal mask."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
     ignored = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
-        lines = run_hook(Hook(path="/bin/cat", args=("cat", "/proc/self/status")), b"").stdout.decode().splitlines()
+        hook = Hook(path="/bin/cat", args=("cat", "/proc/self/status"), env=env)
+        lines = run_hook(hook, b"").stdout.decode().splitlines()
     finally:
         signal.signal(signal.SIGUSR1, ignored)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -237,10 +245,13 @@ def test_what_the_kernel_cannot_take_is_refused(hook: Hook, reason: str) -> None
     assert "ecret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("cwd", "cause"), [("missing", errno.ENOENT), ("file", errno.ENOTDIR)])
+@pytest.mark.parametrize(
+    ("cwd", "cause"), [("missing", errno.ENOENT), ("file", errno.ENOTDIR), ("fifo", errno.ENOTDIR)]
+)
 def test_working_directory_that_is_none(tmp_path: Path, cwd: str, cause: int) -> None:
     """A bad working directory is named as the cause, not the program, with the system's words for it."""
     (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "fifo")
     with pytest.raises(HookNotRunnableError, match=f"working directory: {os.strerror(cause)}"):
         run_hook(Hook(path="/no/such"), b"", cwd=tmp_path / cwd)
 
@@ -276,7 +287,8 @@ def test_impossible_timeout_of_the_caller_is_refused(timeout_s: float) -> None:
 
 
 def test_longest_timeout_is_fine() -> None:
-    """The largest timeout that runtimes can count does not end the hook."""
+    """The largest timeout that runtimes can count, in 64 bits of nanoseconds, does not end the hook."""
+    assert MAX_TIMEOUT_S * 10**9 < 2**63 <= (MAX_TIMEOUT_S + 1) * 10**9
     assert run_hook(sh("exit 0", timeout=MAX_TIMEOUT_S), b"").status == 0
 
 

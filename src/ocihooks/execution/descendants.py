@@ -115,7 +115,7 @@ def started_at(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError):
+    except OSError:
         return 0
 
 

@@ -42,8 +42,6 @@ class Stream:
 def pipe() -> tuple[int, int]:
     """A pipe whose ends are above the three standard descriptors, even if the caller had closed these."""
     reader, writer = posix.pipe()
-    if reader > 2 and writer > 2:
-        return reader, writer
     return above_standard(reader), above_standard(writer)
 
 
