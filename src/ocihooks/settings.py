@@ -6,11 +6,7 @@ Format: TOML; see ocihooks-settings(5).
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
 
 from ocihooks.errors import Diagnostic, SettingsError, quoted
 from ocihooks.hooksd.directories import DEFAULT_DIR, OVERRIDE_DIR
@@ -18,10 +14,15 @@ from ocihooks.places import RECORDS_FILE, SETTINGS_FILE, settings_file
 from ocihooks.spec.members import json_type
 from ocihooks.trust import Trust, explained, read_trusted, trust_here
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal
+
+    Policy = Literal["fail", "warn", "ignore"]
+
 DEFAULT_FILE = SETTINGS_FILE
 TABLE = "ocihooks"
-
-Policy = Literal["fail", "warn", "ignore"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +139,13 @@ def _one_of(*words: str) -> Callable[[Any], str]:
     return read_word
 
 
-_MODIFIER = re.compile(r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|/[^\0]*\.py):[^\W\d]\w*")
+_MODIFIER = r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|/[^\0]*\.py):[^\W\d]\w*"
 
 
 def _modifier(value: Any) -> str:
-    if not isinstance(value, str) or not _MODIFIER.fullmatch(value):
+    import re
+
+    if not isinstance(value, str) or not re.fullmatch(_MODIFIER, value):
         raise ValueError
     return value
 
@@ -301,6 +304,8 @@ def parse_settings(data: bytes, file: str) -> Settings:
     Raises:
         SettingsError: They are broken; has all problems.
     """
+    import tomllib
+
     try:
         document = tomllib.loads(data.decode())
     except UnicodeDecodeError as error:

@@ -9,16 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ocihooks.hooksd.jsontext import (
-    MAX_DEPTH,
-    JSONTextError,
-    Members,
-    Number,
-    _DeepParser,
-    _parse,
-    parse,
-    without_surrogates,
-)
+from ocihooks.hooksd.hardjson import _DeepParser, parse_shallow
+from ocihooks.hooksd.jsontext import MAX_DEPTH, JSONTextError, Members, Number, parse, without_surrogates
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(
@@ -36,6 +28,11 @@ def mutated(draw: st.DrawFn) -> str:
         end = min(len(text), start + draw(st.integers(0, 2)))
         text = text[:start] + draw(st.sampled_from(["", *PIECES])) + text[end:]
     return text
+
+
+def encodable(text: str) -> bool:
+    """Whether *text* can be the text of a file: it holds no half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def outcome(parser: Any, text: str) -> tuple[object, ...]:
@@ -68,8 +65,10 @@ def typed(value: object) -> object:
 @example("  ")
 @example("")
 def test_parsers_agree(text: str) -> None:
-    """The parser for deep documents gives what the usual one gives, and refuses what that refuses."""
-    assert outcome(lambda text: _DeepParser(text).parse(), text) == outcome(_parse, text)
+    """The quick parser and the one for deep documents give what the standard one gives, and refuse what it refuses."""
+    usual = outcome(parse_shallow, text)
+    assert outcome(lambda text: _DeepParser(text).parse(), text) == usual
+    assert outcome(lambda text: parse(text.encode("utf-8", "surrogatepass")), text) == usual or not encodable(text)
 
 
 @settings(max_examples=150, deadline=None, database=None)

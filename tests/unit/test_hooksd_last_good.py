@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from ocihooks.errors import Diagnostic
 from ocihooks.hooksd.config import HookConfig, When
-from ocihooks.hooksd.directories import Rule, RuleStatus
+from ocihooks.hooksd.directories import Rule
 from ocihooks.hooksd.last_good import kept, vanished, with_rules
 from ocihooks.hooksd.manager import Snapshot
 from ocihooks.spec.hook import Hook
+
+if TYPE_CHECKING:
+    from ocihooks.hooksd.directories import RuleStatus
 
 
 def rule(file: str, status: RuleStatus = "active", *overrides: str, codes: tuple[str, ...] = ()) -> Rule:

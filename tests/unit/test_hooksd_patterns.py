@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ocihooks.hooksd.patterns import MAX_TEXT_BYTES, Pattern, PatternError, TextTooLongError
 
@@ -145,6 +147,45 @@ def test_bad_pattern(source: str) -> None:
     for use in (Pattern.compile, lambda pattern: pattern.search("x")):
         with pytest.raises(PatternError, match=r"\w"):
             use(Pattern(source))
+
+
+PIECES = [*"azAZ09^$.*+?()[]{}|-/_=:,@%&~ \\!\"'<>#;`\u00e9", "\\.", ".*", "\\d", "\ud800", "a" * 500]
+"""What hardly valid patterns are made of."""
+
+
+@settings(max_examples=400, deadline=None, database=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_check(source: str) -> None:
+    """Whatever shows by its characters to be valid is so for RE2, and all else is asked of RE2."""
+    outcomes = []
+    for refuses in (Pattern(source).compile, Pattern(source).check):
+        try:
+            refuses()
+        except PatternError as error:
+            outcomes.append(str(error))
+        else:
+            outcomes.append("")
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("text", ["a", ".", "^", "$", ".*", "\\.", ".a$"])
+def test_longest_plain_pattern(text: str) -> None:
+    """The longest pattern that RE2 is not asked about is not too large for it."""
+    pattern = Pattern(text * (4096 // len(text)))
+    pattern.check()
+    pattern.compile()
+
+
+def test_plain_patterns_need_no_library() -> None:
+    """Most patterns of rule files are checked without loading RE2; any other is not."""
+    code = (
+        "import sys; from ocihooks.hooksd.patterns import Pattern; Pattern({!r}).check(); print('re2' in sys.modules)"
+    )
+    loaded = [
+        subprocess.run([sys.executable, "-c", code.format(source)], capture_output=True, text=True, check=True).stdout
+        for source in (r"^com\.example\.a-b_c/.*$", "a|b")
+    ]
+    assert loaded == ["False\n", "True\n"]
 
 
 def test_longest_text() -> None:

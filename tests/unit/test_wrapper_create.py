@@ -58,7 +58,12 @@ class Place:
     def prepare(self, *words: str) -> None:
         """What the wrapper does on create."""
         call = parse(words or ("create", "--bundle", str(self.bundle.directory), "c1"), "runc")
-        prepare(call, self.installation(), lambda: self.before_refresh.append(None))
+        prepare(call, self.installation(), self.refreshing)
+
+    def refreshing(self) -> Callable[[], None]:
+        """Counts how often rules are read anew."""
+        self.before_refresh.append(None)
+        return lambda: None
 
     def installation(self, supervisor: str = "") -> Installation:
         """What the wrapper was told when it was installed."""
@@ -168,7 +173,7 @@ class TestInjecting:
         place.rule()
         place.write_settings('supervise = "on"')
         call = parse(("create", "--bundle", str(place.bundle.directory), "c1"), "runc")
-        prepare(call, place.installation("/opt/supervisor" if installed else ""), lambda: None)
+        prepare(call, place.installation("/opt/supervisor" if installed else ""), place.refreshing)
         assert place.programs() == ["/opt/supervisor" if installed else os.path.realpath(sys.executable)]
 
     def test_disk(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

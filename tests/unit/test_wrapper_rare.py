@@ -155,7 +155,7 @@ def test_directories_of_the_settings(place: Place) -> None:
     call = parse(("create", "--bundle", str(place.bundle.directory), "c1"), "runc")
     cache = str(place.directory / "cache")
     installation = Installation(name="w", script="/w", runtime="/r", settings=str(place.settings_file), cache_dir=cache)
-    prepare(call, installation, lambda: None)
+    prepare(call, installation, lambda: lambda: None)
     assert place.programs() == ["/bin/true"]
 
 

@@ -17,6 +17,8 @@ import ocihooks.version
 from ocihooks.compiled import store
 from ocihooks.compiled.skip import allows_skipping, checksum_of
 from ocihooks.errors import OCIHooksError
+from ocihooks.places import RECORDS_FILE
+from ocihooks.settings import Settings
 from ocihooks.wrapper import refresh
 from ocihooks.wrapper.arguments import parse
 from ocihooks.wrapper.cache import Cache, environment, load_cached
@@ -71,7 +73,12 @@ class Kept(Scene):
         """Prepare a container; whether that took kept rules."""
         told: list[None] = []
         call = parse(("create", "--bundle", str(self.bundle.directory), "c1"), "runc")
-        prepare(call, self.installed(self.hooks), lambda: told.append(None), *unchanged)
+
+        def refreshing() -> Callable[[], None]:
+            told.append(None)
+            return lambda: None
+
+        prepare(call, self.installed(self.hooks), refreshing, *unchanged)
         return not told
 
     def kept(self) -> list[str]:
@@ -346,3 +353,11 @@ class TestRecords:
         place.write_settings(f'records = "{records}"')
         place.create()
         assert not records.exists()
+
+    def test_place_of_a_rootless_user(self, place: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In a user namespace the records of supervised hooks are below the user's own directory."""
+        settings = Settings(hooks_dirs=(str(place.hooks),), supervise="on")
+        assert refresh.read_rules(settings).records == RECORDS_FILE
+        monkeypatch.setattr("ocihooks.trust.in_user_namespace", lambda: True)
+        monkeypatch.setenv("XDG_STATE_HOME", str(place.directory))
+        assert refresh.read_rules(settings).records == f"{place.directory}/ocihooks/records.jsonl"

@@ -84,6 +84,22 @@ class TestGood:
         assert (loaded.rules, loaded.refused) == ((), ())
         assert [problem.code for problem in loaded.tolerated] == ["missing_directory"]
 
+    def test_descriptors(self, hooks: Hooks) -> None:
+        """No descriptor stays open, be a directory named twice or not trusted, a file a link or a FIFO."""
+        hooks.write("a.json", GOOD)
+        (hooks.first / "link.json").symlink_to(hooks.write("b.json", GOOD, hooks.second))
+        os.mkfifo(hooks.first / "fifo.json")
+        (hooks.second / "none.json").symlink_to("/nonexistent")
+        odd = hooks.second / "odd"
+        odd.mkdir(mode=0o777)
+        odd.chmod(0o777)
+        directories = (str(hooks.first), str(odd), str(hooks.first), f"{hooks.second}/", "/nonexistent")
+        before = os.listdir("/proc/self/fd")
+        loaded = load_rules(Settings(hooks_dirs=directories))
+        assert os.listdir("/proc/self/fd") == before
+        assert names(loaded) == ["a.json", "b.json", "link.json"]
+        assert [problem.file for problem in loaded.refused] == [str(odd), str(hooks.first / "fifo.json")]
+
     def test_filters(self, hooks: Hooks) -> None:
         """The stage of filters is known."""
         hooks.write("a.json", GOOD | {"stages": ["precreate"]})

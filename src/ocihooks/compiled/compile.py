@@ -4,20 +4,23 @@ Compiles rules and settings into the form that the wrapper loads. Only the cold 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
 from ocihooks.compiled.needs import need_of
 from ocihooks.compiled.plain import compile_pattern
 from ocihooks.compiled.ruleset import RuleSet
-from ocihooks.errors import Diagnostic
-from ocihooks.hooksd.config import When
-from ocihooks.hooksd.directories import Rule
-from ocihooks.hooksd.patterns import Pattern
 from ocihooks.injection import supervision
-from ocihooks.injector.files import InjectorFile
-from ocihooks.injector.packing import packed
-from ocihooks.settings import DEFAULT_FILE, Settings
+from ocihooks.places import SETTINGS_FILE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from ocihooks.errors import Diagnostic
+    from ocihooks.hooksd.config import When
+    from ocihooks.hooksd.directories import Rule
+    from ocihooks.hooksd.patterns import Pattern
+    from ocihooks.injector.files import InjectorFile
+    from ocihooks.settings import Settings
 
 
 def compile_rules(
@@ -49,9 +52,9 @@ def compile_rules(
         rules=tuple(_rule(rule, settings, records) for rule in kept),
         needs=tuple(need_of(rule.when) for rule in kept),
         static=tuple(static),
-        hooks_dirs=(*settings.hooks_dirs, settings.file or DEFAULT_FILE),
+        hooks_dirs=(*settings.hooks_dirs, settings.file or SETTINGS_FILE),
         injector_dir=settings.injector_dir or "",
-        injectors=tuple((file.flag, packed(file)) for file in injectors),
+        injectors=tuple([_packed(file) for file in injectors]),
         modifiers=tuple(_modifier(word, settings, records) for word in settings.modifiers),
         prepend=settings.position == "prepend",
         records=records,
@@ -63,6 +66,12 @@ def compile_rules(
         trusted_groups=tuple(sorted(trust.groups)),
         warnings=_members(tolerated),
     )
+
+
+def _packed(file: InjectorFile) -> tuple[str, bytes]:
+    from ocihooks.injector.packing import packed
+
+    return file.flag, packed(file)
 
 
 def _members(problems: Iterable[Diagnostic]) -> tuple[tuple[str | None, ...], ...]:
@@ -114,7 +123,7 @@ def marks(settings: Settings) -> tuple[str, ...]:
 
 
 def _mark(word: str, settings: Settings) -> str:
-    return f"{settings.file or DEFAULT_FILE}/{word.rpartition('/')[2]}"
+    return f"{settings.file or SETTINGS_FILE}/{word.rpartition('/')[2]}"
 
 
 def _when(when: When) -> tuple[Any, ...]:

@@ -7,15 +7,15 @@ rules are compiled; the wrapper asks only ``need in texts``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 from ocihooks.compiled.plain import compile_pattern
 from ocihooks.compiled.search import RE2
-from ocihooks.hooksd.config import When
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ocihooks.compiled.search import CompiledPattern
+    from ocihooks.hooksd.config import When
 
 _QUANTIFIERS = "*?{"
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")

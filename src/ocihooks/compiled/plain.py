@@ -9,10 +9,9 @@ else that it does. Whatever is not surely plain stays a pattern for RE2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ocihooks.compiled.search import ANYTHING, EXACT, PART, PREFIX, RE2, SUFFIX
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocihooks.compiled.search import CompiledPattern
 
@@ -52,8 +51,8 @@ def _escaped_at_end(text: str) -> bool:
 
 def _literal(source: str) -> str | None:
     """The one text that *source* stands for, or None where it is more than a text."""
-    if not _SPECIAL.intersection(source):
-        return source
+    if not _SPECIAL.intersection(source.replace("\\.", "")):
+        return source.replace("\\.", ".")
     letters: list[str] = []
     rest = iter(source)
     for letter in rest:

@@ -13,14 +13,13 @@ each), and its path; then the texts. A path or text ends with a NUL; more of the
 
 from __future__ import annotations
 
-import os
-import struct
-from typing import TYPE_CHECKING
+import sys
 
-from ocihooks.compiled.ruleset import RuleSet
 from ocihooks.injection import FILTER_STAGE, RULE_MARK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocihooks.compiled.ruleset import RuleSet
     from ocihooks.compiled.sources import Seen, Snapshot
 
 MAGIC = b"ocihooks skip 1\0"
@@ -52,30 +51,36 @@ def _is_written_as_it_is(text: str) -> bool:
 
 def encode(seen: Snapshot, texts: tuple[str, ...]) -> bytes:
     """The bytes of the launcher's data; without *texts* no create is skipped."""
-    body = struct.pack("=II", len(seen), len(texts))
-    body += b"".join(_source(whole, then) + os.fsencode(path) + b"\0" for path, whole, then in seen)
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+    body = _numbers(4, len(seen), len(texts))
+    body += b"".join([_source(whole, then) + path.encode(encoding, errors) + b"\0" for path, whole, then in seen])
     body += b"".join(text.encode() + b"\0" for text in texts)
     body += bytes(-len(body) % 8)
-    return MAGIC + struct.pack("=Q", _checksum(body)) + body
+    return MAGIC + _numbers(8, _checksum(body)) + body
 
 
 def checksum_of(data: bytes) -> int:
     """The checksum in what `encode` gave, by which the launcher tells the wrapper that the sources are unchanged."""
-    return int(struct.unpack_from("=Q", data, len(MAGIC))[0])
+    return int.from_bytes(data[len(MAGIC) : len(MAGIC) + 8], sys.byteorder)
 
 
 def allows_skipping(data: bytes) -> bool:
     """Whether the launcher's *data* has texts by which it can skip a create."""
-    return data.startswith(MAGIC) and len(data) >= 32 and bool(struct.unpack_from("=I", data, 28)[0])
+    return data.startswith(MAGIC) and len(data) >= 32 and any(data[28:32])
 
 
 def _source(whole: bool, then: Seen) -> bytes:
     if then is None:
-        return struct.pack("=9Q", _MISSING, *(0,) * 8)
+        return _numbers(8, _MISSING, *(0,) * 8)
     mode, inode, device, *others = then
     numbers = (device, inode, mode, *(others[1:] if whole else (*others, 0, 0, 0)))  # the launcher counts no links
     unsigned = (number & _64_BITS for number in numbers)  # times before 1970 are negative
-    return struct.pack("=9Q", _WHOLE if whole else _IDENTITY, *unsigned)
+    return _numbers(8, _WHOLE if whole else _IDENTITY, *unsigned)
+
+
+def _numbers(size: int, *numbers: int) -> bytes:
+    """*numbers* as the launcher has them in memory, of *size* bytes each."""
+    return b"".join([number.to_bytes(size, sys.byteorder) for number in numbers])
 
 
 def _checksum(data: bytes) -> int:

@@ -8,7 +8,6 @@ import itertools
 import marshal
 import posix
 from _imp import source_hash
-from typing import TYPE_CHECKING, Any
 
 from ocihooks.compiled.load import HASH_KEY, MAGIC
 from ocihooks.compiled.ruleset import MEMBERS
@@ -16,7 +15,10 @@ from ocihooks.compiled.search import EXACT
 from ocihooks.compiled.snapshot import youngest_ns
 from ocihooks.compiled.sources import pack
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ocihooks.compiled.ruleset import RuleSet
     from ocihooks.compiled.sources import Snapshot
 

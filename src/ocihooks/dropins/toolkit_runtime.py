@@ -14,7 +14,7 @@ from ocihooks.dropins.toolkit_cache import Known, load_settings
 from ocihooks.dropins.toolkit_log import Log, make_directories
 from ocihooks.quoting import printable, quoted
 from ocihooks.wrapper.arguments import changes_container, config_file
-from ocihooks.wrapper.main import given_words, go_on, restart_if_outdated
+from ocihooks.wrapper.main import given_words, restart_if_outdated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SPEC_VERSION = "1.3.0"
 
 def main(installation: "Installation", load: "Callable[[str], None] | None" = None) -> "NoReturn":
     """Be the program; *load* as for `program.run`."""
-    wrapper = _Wrapper(installation, restart_if_outdated if load else go_on)
+    wrapper = _Wrapper(installation, restart_if_outdated if load else lambda: None)
     run(installation, load, wrapper.understand, wrapper.prepare, wrapper.failed)
 
 

@@ -6,12 +6,15 @@ Format: oci-hooks(5), schema 1.0.0; files of schema 0.1.0 are converted when the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ocihooks.hooksd.patterns import Pattern
 from ocihooks.spec.hook import Hook
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 VERSION = "1.0.0"
 """The current schema version of rule files."""

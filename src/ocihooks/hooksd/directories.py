@@ -6,15 +6,25 @@ A file overrides those of the same name in earlier directories; an empty file or
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+import posix
+import sys
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from ocihooks.errors import WARNING, Diagnostic, HookError, OCIHooksError, RulesError, quoted
 from ocihooks.hooksd.config import HookConfig, When
 from ocihooks.hooksd.fields import Reading
 from ocihooks.hooksd.readers import SUFFIX, check_program, read_bytes, read_document, read_hook, unreadable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, MutableMapping, Sequence
+    from typing import Any, Literal
+
+    RuleStatus = Literal["active", "masked", "invalid"]
+
+    ReadFile = Callable[[str], bytes]
+    """Gives the bytes of a file; raises OSError, ValueError or an OCIHooksError."""
 
 DEFAULT_DIR = "/usr/share/containers/oci/hooks.d"
 """Where packages put rule files."""
@@ -25,10 +35,7 @@ OVERRIDE_DIR = "/etc/containers/oci/hooks.d"
 MAX_FILES = 10_000
 """Rule files that one directory may hold."""
 
-RuleStatus = Literal["active", "masked", "invalid"]
-
-ReadFile = Callable[[str], bytes]
-"""Gives the bytes of a file; raises OSError, ValueError or an OCIHooksError."""
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +86,15 @@ class Rules(dict[str, HookConfig]):
     problems: tuple[Diagnostic, ...] = ()
 
 
+def _encoded(name: str) -> bytes:
+    return name.encode(_ENCODING, _ERRORS)
+
+
 def order(name: str) -> tuple[bytes, bytes]:
     """The sort key of a file name: letters lower-cased one by one, then the exact name."""
     # str.lower() looks at neighbours (final sigma) and may give two letters; readers of the format do neither.
-    lowered = "".join(letter.lower()[0] for letter in name)
-    return os.fsencode(lowered), os.fsencode(name)
+    lowered = name.lower() if name.isascii() else "".join([letter.lower()[0] for letter in name])
+    return _encoded(lowered), _encoded(name)
 
 
 def read_hook_dir(
@@ -107,11 +118,11 @@ def read_hook_dir(
     Raises:
         RulesError: The directory can't be listed, or a file can't be used. The others are in *into* nevertheless.
     """
-    path = os.fspath(directory)
+    path = posix.fspath(directory)
     rules, failed = Rules(), False
     problems: list[Diagnostic] = []
     for name in _listed(path):
-        file = os.path.join(path, name)
+        file = _path(path, name)
         try:
             rules[name] = read_hook(file, extension_stages)
         except HookError as error:
@@ -133,7 +144,7 @@ def _left_out(problem: Diagnostic) -> bool:
 
 def _listed(directory: str) -> list[str]:
     try:
-        return sorted((name for name in os.listdir(directory) if name.endswith(SUFFIX)), key=os.fsencode)
+        return sorted([name for name in posix.listdir(directory) if name.endswith(SUFFIX)], key=_encoded)
     except (OSError, ValueError) as error:
         raise RulesError(problems=[unreadable(directory, error, missing="missing_directory")]) from error
 
@@ -157,7 +168,7 @@ def survey(
     """
     winners: dict[str, list[str]] = {}
     findings: list[Diagnostic] = []
-    for directory in [os.fspath(directory) for directory in directories]:
+    for directory in [posix.fspath(directory) for directory in directories]:
         try:
             names = _listed(directory)
         except RulesError as error:
@@ -169,12 +180,16 @@ def survey(
             continue
         for name in names:
             files = winners.setdefault(name, [])
-            file = os.path.join(directory, name)
+            file = _path(directory, name)
             if file not in files:
                 files.insert(0, file)
     read = read_file or read_bytes
     rules = (_rule(name, winners[name], extension_stages, read) for name in sorted(winners, key=order))
     return tuple(rules), tuple(findings)
+
+
+def _path(directory: str, name: str) -> str:
+    return f"{directory}{name}" if directory.endswith("/") else f"{directory}/{name}"
 
 
 def _about_directory(directory: str, error: RulesError) -> list[Diagnostic]:
@@ -194,7 +209,7 @@ def _rule(name: str, files: list[str], extension_stages: Sequence[str], read_fil
     except OCIHooksError as error:
         reading.problems += error.problems
     except (OSError, ValueError) as error:
-        if files[1:] and not os.path.lexists(file):  # It has gone since its directory was listed.
+        if files[1:] and not _is_there(file):  # It has gone since its directory was listed.
             return _rule(name, files[1:], extension_stages, read_file)
         reading.problems.append(_unreadable_rule(file, error, files[1:]))
     else:
@@ -207,6 +222,14 @@ def _rule(name: str, files: list[str], extension_stages: Sequence[str], read_fil
     )
 
 
+def _is_there(file: str) -> bool:
+    try:
+        posix.lstat(file)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _unreadable_rule(file: str, error: OSError | ValueError, overridden: list[str]) -> Diagnostic:
     finding = unreadable(file, error)
     if finding.code != "missing_file":
@@ -214,7 +237,7 @@ def _unreadable_rule(file: str, error: OSError | ValueError, overridden: list[st
     effect = f"so it masks {overridden[0]}" if overridden else "so there is no such rule"
     hint: str | None = "install the target, remove the link, or link to /dev/null to mask on purpose"
     try:
-        message = f"links to {quoted(os.readlink(file), 200)}, which is missing, {effect}"
+        message = f"links to {quoted(posix.readlink(file), 200)}, which is missing, {effect}"
     except OSError:
         message, hint = "has gone since its directory was listed, so there is no such rule", None
     return Diagnostic(message, code="missing_file", severity=WARNING, file=file, hint=hint)

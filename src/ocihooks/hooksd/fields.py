@@ -7,16 +7,17 @@ nothing but clears lists, maps and optional values.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
 from ocihooks.errors import ERROR, WARNING, Diagnostic, quoted
 from ocihooks.hooksd.config import escaped
 from ocihooks.hooksd.jsontext import Members, Number, without_surrogates
 
-Place = tuple[str, Any]
-"""A JSON pointer and the value that stands there."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    Place = tuple[str, Any]
+    """A JSON pointer and the value that stands there."""
 
 _LETTERS = str.maketrans({"\u017f": "s", "\u212a": "k"})
 """Long s and the Kelvin sign count as s and k in member names; no other letter outside ASCII folds to one inside."""
@@ -54,7 +55,7 @@ class Reading:
 
     def failed(self) -> bool:
         """Whether the file can't be used."""
-        return any(problem.severity == ERROR for problem in self.problems)
+        return bool(self.problems) and any(problem.severity == ERROR for problem in self.problems)
 
     def members(self, places: Iterable[Place], known: Sequence[str], *, lint: bool = True) -> dict[str, list[Place]]:
         """
@@ -63,6 +64,7 @@ class Reading:
         Objects at several places merge, as repeated members do. Anything else there is a type error, null is empty.
         """
         found: dict[str, list[Place]] = {name: [] for name in known}
+        repeated = False
         for pointer, value in places:
             if value is None:
                 continue
@@ -71,24 +73,27 @@ class Reading:
                 self.wrong_type(pointer, "an object", value)
                 continue
             for written, item in pairs:
-                name = _known_name(written, known)
+                name = written if written in found else _known_name(written, known)
                 if name is not None:
+                    repeated = repeated or bool(found[name])
                     found[name].append((f"{pointer}/{name}", item))
-                if lint:
+                if lint and name != written:
                     self._lint_member(pointer, written, name, known)
-        if lint:
+        if lint and repeated:
             self._lint_repeats(found)
         return found
 
     def _lint_member(self, pointer: str, written: str, name: str | None, known: Sequence[str]) -> None:
         if name is None:
+            import difflib
+
             close = difflib.get_close_matches(written.lower(), [k.lower() for k in known], n=1, cutoff=0.75)
             guess = next((k for k in known if close and k.lower() == close[0]), None)
             hint = f"did you mean {quoted(guess)}?" if guess else f"known members here: {', '.join(known)}"
             if not written.startswith("_"):
                 place = f"{pointer}/{escaped(without_surrogates(written))}"
                 self.warn("unknown_member", place, f"unknown member {quoted(written, 80)} has no effect", hint)
-        elif name != written:
+        else:
             self.warn(
                 "member_case", f"{pointer}/{name}", f"member is spelt {quoted(written, 80)}", f"write {quoted(name)}"
             )
@@ -192,12 +197,11 @@ class Reading:
 def _pairs(value: object) -> Iterable[tuple[str, Any]] | None:
     if isinstance(value, Members):
         return value
-    return value.items() if isinstance(value, Mapping) else None
+    return value.items() if isinstance(value, dict) else None
 
 
 def _known_name(written: str, known: Sequence[str]) -> str | None:
-    if written in known:
-        return written
+    """The *known* name that differs from what is *written* in letter case only."""
     folded = written.translate(_LETTERS).lower()
     return next((name for name in known if name.lower() == folded), None)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
-
 from ocihooks.errors import quoted
 from ocihooks.hooksd.config import HookConfig
 from ocihooks.hooksd.fields import Reading
-from ocihooks.spec.stage import Stage
+
+PRESTART, CREATE_RUNTIME = "prestart", "createRuntime"
 
 TIMEOUT_MAX = 3600
 """Seconds; the wrapper refuses longer timeouts, and those below 1."""
@@ -39,12 +37,12 @@ def _lint_stages(rule: HookConfig, reading: Reading) -> None:
     stages = rule.stages
     if not stages:
         reading.warn("no_stages", "/stages", "no stage is named, so the rule never runs anything")
-    if Stage.PRESTART in stages:
+    if PRESTART in stages:
         message = "prestart is deprecated; it is handed on as createRuntime"
-        reading.warn("prestart", f"/stages/{stages.index(Stage.PRESTART)}", message, 'write "createRuntime"')
+        reading.warn("prestart", f"/stages/{stages.index(PRESTART)}", message, 'write "createRuntime"')
     repeated = {stage for stage in stages if stages.count(stage) > 1}
-    if Stage.PRESTART in stages and Stage.CREATE_RUNTIME in stages:
-        repeated.add("createRuntime")
+    if PRESTART in stages and CREATE_RUNTIME in stages:
+        repeated.add(CREATE_RUNTIME)
     if repeated:
         message = f"{', '.join(sorted(repeated))} would run the hook more than once"
         reading.warn("repeated_stage", "/stages", message, "name each stage once")
@@ -58,7 +56,7 @@ def _lint_when(rule: HookConfig, reading: Reading) -> None:
     if when.has_bind_mounts is False and not when.any_of:
         message = "hasBindMounts: false is never met, so the rule never matches"
         reading.warn("never_met", "/when/hasBindMounts", message, "leave it out")
-    for pointer, pattern in when.patterns():
+    for pointer, pattern in when.patterns() if when.commands else ():
         if pattern in (when.commands or ()) and pattern.source and not any(mark in pattern.source for mark in "^$"):
             message = f"{quoted(pattern.source, 80)} is found anywhere in the command, also as part of a longer name"
             reading.warn("unanchored_command", pointer, message, "anchor it: ^/usr/bin/name$")
@@ -66,6 +64,9 @@ def _lint_when(rule: HookConfig, reading: Reading) -> None:
 
 def lint_program(rule: HookConfig, reading: Reading) -> None:
     """Note warnings about a program that is there but can't be run as it is."""
+    import os
+    import stat
+
     status = os.stat(rule.hook.path)
     if not stat.S_ISREG(status.st_mode):
         reading.warn("odd_program", "/hook/path", f"{quoted(rule.hook.path, 200)} is not a regular file")

@@ -6,23 +6,25 @@ Format: oci-hooks(5) for 1.0.0; 0.1.0 is the older flat form, which a file witho
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from ocihooks.errors import Diagnostic, HookError, NotJSONNameError, only_errors, os_reason, quoted
 from ocihooks.hooksd.config import VERSION, HookConfig, When
-from ocihooks.hooksd.fields import Place, Reading
+from ocihooks.hooksd.fields import Reading
 from ocihooks.hooksd.jsontext import JSONTextError, parse
 from ocihooks.hooksd.lint import lint
 from ocihooks.hooksd.patterns import Pattern, PatternError
+from ocihooks.injection import STAGES
 from ocihooks.spec.hook import Hook
-from ocihooks.spec.stage import STAGES, stage_hint
 
-Reader = Callable[[Any, Reading], HookConfig]
-"""Turns a parsed document into a rule and notes what is wrong with it; the rule counts only if nothing failed."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ocihooks.hooksd.fields import Place
+
+    Reader = Callable[[Any, Reading], HookConfig]
+    """Turns a parsed document into a rule and notes what is wrong with it; the rule counts only if nothing failed."""
 
 SUFFIX = ".json"
 """What the name of a rule file ends in, in lower case."""
@@ -170,7 +172,7 @@ def _validate_hook(rule: HookConfig, reading: Reading, *, look_at_program: bool)
 def _validate_when(rule: HookConfig, reading: Reading) -> None:
     for pointer, pattern in rule.when.patterns():
         try:
-            pattern.compile()
+            pattern.check()
         except PatternError as error:
             message = f"pattern {quoted(pattern.source, 200)} is not valid RE2: {error}"
             reading.error("bad_pattern", pointer, message)
@@ -181,12 +183,17 @@ def _validate_stages(rule: HookConfig, reading: Reading, extension_stages: Seque
         reading.error("missing_property", "/stages", 'missing required member "stages"', STAGES_HINT)
     for index, stage in enumerate(rule.stages):
         if stage not in STAGES and stage not in extension_stages:
+            from ocihooks.spec.stage import stage_hint
+
             hint = stage_hint(stage, extension_stages)
             reading.error("unknown_stage", f"/stages/{index}", f"unknown stage {quoted(stage, 80)}", hint)
 
 
 def check_program(rule: HookConfig, reading: Reading) -> None:
     """Note an error if the rule's program can't be reached from here (its existence counts, not its mode)."""
+    import errno
+    import os
+
     path = rule.hook.path
     try:
         os.stat(path)
@@ -210,6 +217,8 @@ def read_hook(path: str | os.PathLike[str], extension_stages: Sequence[str] = ()
         NotJSONNameError: The name ends otherwise.
         HookError: The file can't be read or used; ``problems`` has all reasons. Warnings: see `ocihooks check`.
     """
+    import os
+
     file = os.fspath(path)
     if not file.endswith(SUFFIX):
         raise NotJSONNameError(f"the name of a rule file ends in {SUFFIX}", code="not_json_name", file=file)
@@ -235,6 +244,9 @@ def read_bytes(file: str) -> bytes:
         OSError: It can't be read.
         ValueError: It is a FIFO or device, for which we would have to wait, or the name holds a NUL character.
     """
+    import os
+    import stat
+
     with open(file, "rb", opener=_open_without_waiting) as stream:
         status = os.fstat(stream.fileno())
         is_null = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
@@ -244,6 +256,8 @@ def read_bytes(file: str) -> bytes:
 
 
 def _open_without_waiting(file: str, flags: int) -> int:
+    import os
+
     return os.open(file, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 

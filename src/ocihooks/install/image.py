@@ -1,5 +1,5 @@
 """
-The modules of the wrapper's warm path as compiled code in two files, so that a start reads one file or two, not twenty.
+The wrapper's modules as compiled code in three files, so that a start reads one to three files, not twenty to forty.
 
 The images are made at installation, for one interpreter. Whatever is wrong with one, the package itself is imported.
 """
@@ -26,13 +26,22 @@ ASLEEP = (
     "ocihooks.wrapper.logline",
     "ocihooks.wrapper.report",
     "ocihooks.hooksd.patterns",
-    *("ocihooks.injector.errors", "ocihooks.injector.kernel", "ocihooks.injector.rootfs", "ocihooks.injector.changes"),
-    *("ocihooks.injector.copying", "ocihooks.injector.items", "ocihooks.injector.worker", "ocihooks.injector.inject"),
-    "ocihooks.injector.target",
+    "ocihooks.spec.stage",
+    *("ocihooks.injector.forms", "ocihooks.injector.elf", "ocihooks.injector.linker_cache"),
+    *("ocihooks.injector.sandbox", "ocihooks.injector.refresh"),
 )
 """What is rarely needed: unpacked when it is imported."""
 
-EXTENSIONS = {"_json": "_json", "_re2": "re2._re2"}
+EXTENSIONS = {
+    "_json": "_json",
+    "_re2": "re2._re2",
+    "_ctypes": "_ctypes",
+    "_struct": "_struct",
+    "fcntl": "fcntl",
+    "select": "select",
+    "resource": "resource",
+    "mmap": "mmap",
+}
 """Modules in C by the name under which the image has them: no directory is searched, no package around them loaded."""
 
 EVERY_CALL = (
@@ -54,7 +63,7 @@ EVERY_CALL = (
 """What every call needs, each module behind those that it imports."""
 
 EVERY_CREATE = (
-    *EXTENSIONS,
+    *("_json", "_re2"),
     "ocihooks.version",
     "ocihooks.reading",
     "ocihooks.trust",
@@ -80,9 +89,19 @@ EVERY_CREATE = (
 )
 """What a create needs besides, while the compiled rules are fresh."""
 
-CREATE = ".create"
+REFRESHING = (
+    *("ocihooks.spec", "ocihooks.spec.members", "ocihooks.spec.stage", "ocihooks.spec.hook"),
+    *("ocihooks.hooksd.jsontext", "ocihooks.hooksd.config", "ocihooks.hooksd.fields", "ocihooks.hooksd.lint"),
+    *("ocihooks.hooksd.readers", "ocihooks.hooksd.directories", "ocihooks.settings"),
+    *("ocihooks.compiled.plain", "ocihooks.compiled.needs", "ocihooks.compiled.compile"),
+    *("ocihooks.compiled.snapshot", "ocihooks.compiled.skip", "ocihooks.compiled.store"),
+    *("ocihooks.wrapper.static", "ocihooks.wrapper.rules", "ocihooks.wrapper.switch", "ocihooks.wrapper.refresh"),
+)
+"""What a create needs besides, when rules are read anew."""
 
-ENDINGS = {".call": EVERY_CALL, CREATE: EVERY_CREATE}
+CREATE, REFRESH = ".create", ".refresh"
+
+ENDINGS = {".call": EVERY_CALL, CREATE: EVERY_CREATE, REFRESH: REFRESHING}
 """The images of an installation, by the ending of their file's name."""
 
 
@@ -119,7 +138,7 @@ def build_supervisor(body: str, awake: tuple[str, ...], asleep: tuple[str, ...],
         (name, None, getattr(importlib.import_module(name), "__file__", "")) for name in extensions
     ]
     ready = _ready(awake, asleep)
-    parts += [_module(name, ready, asleep=name in asleep)[:3] for name in (*asleep, *awake)]
+    parts += [_module(name, ready, None, asleep=name in asleep)[:3] for name in (*asleep, *awake)]
     code = compile(body, "supervisor", "exec", dont_inherit=True, optimize=2)
     return importlib.util.MAGIC_NUMBER + marshal.dumps((code, tuple(part for part in parts if part[2])))
 
@@ -141,12 +160,22 @@ def _extension(name: str) -> tuple[str, None, str, tuple[()]]:
 
 
 def _module(
-    name: str, ready: frozenset[str], rare: tuple[str, ...] = (), *, asleep: bool
+    name: str, ready: frozenset[str], rare: tuple[str, ...] | None, *, asleep: bool
 ) -> tuple[str, str | None, Any, tuple[tuple[str, bytes], ...]]:
-    """A module for an image; who wakes one that is *asleep* does not know of `ocihooks.install.lean.MODULES`."""
+    """
+    A module for an image.
+
+    Args:
+        rare: Functions that are packed apart; None: none is. Nor is there any in a module that is *asleep*, since who
+            wakes one knows neither of these nor of `ocihooks.install.lean.MODULES`.
+    """
     file, package = _source(name)
     with open(file, "rb") as stream:
-        tree, apart = lean(ast.parse(stream.read(), file), rare, frozenset() if asleep else ready)
+        source = ast.parse(stream.read(), file)
+    tree, apart = lean(source, () if asleep else rare or (), frozenset() if asleep else ready)
+    if asleep or rare is None:
+        tree.body[:0] = [node for alone in apart.values() for node in alone.body]
+        apart = {}
     code = _code(tree, file)
     functions = [(function, marshal.dumps(_code(alone, file))) for function, alone in apart.items()]
     return name, package, marshal.dumps(code) if asleep else code, tuple(functions)

@@ -198,7 +198,7 @@ def _write_images(record: Record, script: Script) -> None:
     before: tuple[str, ...] = ()
     for file, modules in zip(files, endings.values(), strict=True):
         calls[file] = f"build_image({modules!r}, {before!r})"
-        before = modules
+        before += modules
     supervisor = next((file for file in record.files if file.endswith(SCRIPT)), "")
     image = next((file for file in record.files if file.endswith(IMAGE)), "")
     if image:

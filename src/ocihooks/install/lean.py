@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 from typing import TypeGuard
 
+from ocihooks.install.lean_data import NotCoveredError, check_import, functions_for, is_dataclass, plain_class
+
 RECORDS = frozenset(
     {
         *("Installation", "Trust", "Cache", "Document", "Config", "Additions", "Plan"),
@@ -32,10 +34,10 @@ UNASKED = {
 RARE = {
     "ocihooks": ("__dir__",),
     "ocihooks.wrapper.become": ("_refused",),
-    "ocihooks.wrapper.main": ("fail", "restart_if_outdated"),
-    "ocihooks.trust": ("explained", "trust_here", "_overflow_uid", "check_trusted"),
+    "ocihooks.wrapper.main": ("fail", "load_refreshing", "restart_if_outdated"),
+    "ocihooks.trust": ("explained", "trust_here", "in_user_namespace", "_overflow_uid", "check_trusted"),
     "ocihooks.replace": ("_refused", "_sync_directory", "_unlink"),
-    "ocihooks.places": ("records_file", "state_directory"),
+    "ocihooks.places": ("records_file", "state_directory", "settings_file", "is_rootless"),
     "ocihooks.injection": (
         *("supervision", "_supervised_entry", "supervised_hook"),
         *("rule_of", "_is_ours", "_contains_run", "equals"),
@@ -45,7 +47,9 @@ RARE = {
         *("_check_mount", "_refuse_repeated", "_wrong_type", "_unreadable"),
     ),
     "ocihooks.compiled.sources": ("look", "sources_unchanged", "pack", "packed_unchanged"),
-    "ocihooks.compiled.load": ("_staleness",),
+    "ocihooks.engines.mounts": ("is_engines_own", "_found"),
+    "ocihooks.compiled.load": ("_staleness", "load_value"),
+    "ocihooks.compiled.search": ("_re2_search",),
     "ocihooks.compiled.ruleset": ("count_of",),
     "ocihooks.wrapper.usable": ("_script_problem", "_about"),
     "ocihooks.wrapper.plan": ("make_plan", "supervisor_of_the_package", "_encodable"),
@@ -73,11 +77,19 @@ def lean(
     """
     What is run when a module is loaded, and by their names its functions *rare*, each as a module of its own.
 
+    What dataclasses share is rare, too.
+
     Args:
         ready: Modules that are loaded when this one imports them. An import statement costs the interpreter up to
             20,000 instructions even then, so they are taken from the dictionary `MODULES`.
+
+    Raises:
+        NotCoveredError: A dataclass can't be written plainly.
     """
+    shared = functions_for(tree)
+    tree.body += shared
     body = _Cleaner(ready).visit(tree).body
+    rare = (*rare, *[function.name for function in shared])
     apart = {node.name: node for node in body if isinstance(node, ast.FunctionDef) and node.name in rare}
     kept = [node for node in body if node not in apart.values()]
     return ast.Module(kept, []), {name: ast.Module([node], []) for name, node in apart.items()}
@@ -109,6 +121,8 @@ class _Cleaner(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST | list[ast.stmt]:
         """``Plan(...)`` becomes a call of what was its ``__init__``, with a namespace as ``self``."""
+        if is_dataclass(node):
+            return self.generic_visit(plain_class(node))
         self.generic_visit(node)
         if not _is_record(node):
             return node
@@ -133,13 +147,17 @@ class _Cleaner(ast.NodeTransformer):
 
     def visit_Import(self, node: ast.Import) -> ast.AST | list[ast.stmt]:
         """``import posix`` becomes ``posix = _modules_["posix"]`` if it is ready."""
+        if any(alias.name == "dataclasses" for alias in node.names):
+            raise NotCoveredError(f"line {node.lineno}: expected names that are imported from dataclasses")
         if all(alias.name in self.ready and not alias.asname and "." not in alias.name for alias in node.names):
             return _lines(node, [f"{alias.name} = {MODULES}[{alias.name!r}]" for alias in node.names])
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
         """Likewise; and without ``from __future__``, which is about annotations, and would read a module."""
-        if node.module == "__future__":
+        if node.module == "dataclasses":
+            check_import(node)
+        if node.module in ("__future__", "dataclasses"):
             return ast.copy_location(ast.Pass(), node)
         if node.module in self.ready:
             names = [(alias.asname or alias.name, alias.name) for alias in node.names]

@@ -6,12 +6,16 @@ Spec: runtime-spec 1.3.0, config.md "POSIX-platform Hooks".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
 
 from ocihooks.spec.members import expect, optional, optional_strings, required, unknown
-from ocihooks.spec.stage import STAGES, Stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Self
+
+    from ocihooks.spec.stage import Stage
 
 _HOOK_MEMBERS = ("path", "args", "env", "timeout")
 
@@ -86,6 +90,8 @@ class Hooks:
         Raises:
             DocumentError: Something has the wrong type; the error names the place.
         """
+        from ocihooks.spec.stage import STAGES, Stage
+
         members = {} if document is None else expect(document, dict, pointer)
         stages = {}
         for stage in Stage:

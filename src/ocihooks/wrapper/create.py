@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    call: "Call", installation: "Installation", before_refresh: "Callable[[], None]", unchanged: int = 0
+    call: "Call",
+    installation: "Installation",
+    before_refresh: "Callable[[], Callable[[], None]]",
+    unchanged: int = 0,
 ) -> None:
     """
     Give the container of *call* its hooks.
 
     Args:
-        before_refresh: Called before rules are read from their files, and the library for that imported.
+        before_refresh: Called before rules are read from their files, and the library for that imported; what it
+            returns is called when they are read.
         unchanged: Checksum of the launcher's data whose sources it found unchanged; 0: it didn't look.
 
     Raises:
@@ -41,10 +45,11 @@ def prepare(
     cache = Cache(installation, environment())
     rules, _ = load_cached(cache, unchanged)
     if rules is None or not _given(call, installation, rules):
-        before_refresh()
+        when_read = before_refresh()
         from ocihooks.wrapper.refresh import refresh
 
         rules = refresh(cache)
+        when_read()
         if rules is not None:  # None: the kill switch is on
             _give(call, installation, rules)
 

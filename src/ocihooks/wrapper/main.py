@@ -88,21 +88,45 @@ def _prepare(call: Call, installation: "Installation", load: "Callable[[str], No
         load_more(load)
     from ocihooks.wrapper.create import prepare
 
-    prepare(call, installation, restart_if_outdated if load else go_on, unchanged)
+    prepare(call, installation, (lambda: load_refreshing(load)) if load else go_on, unchanged)
 
 
-def load_more(load: "Callable[[str], None]") -> None:
-    """Load the modules that a create needs; if the image can't be used, the package is imported."""
+def load_more(load: "Callable[[str], None]", part: str = ".create") -> None:
+    """Load the modules that a create needs, or another *part*; if the image can't be used, the package is imported."""
     before = set(sys.modules)
     try:
-        load(".create")
+        load(part)
     except Exception:  # noqa: BLE001  (whatever is wrong with it, the package is there)
         for name in set(sys.modules) - before:
             del sys.modules[name]
 
 
-def go_on() -> None:
-    """There is no image that could be outdated."""
+def go_on() -> "Callable[[], None]":
+    """There is no image that could be outdated, and nothing to forget."""
+    return lambda: None
+
+
+def load_refreshing(load: "Callable[[str], None]") -> "Callable[[], None]":
+    """
+    Load what reads rules anew, if all before it came from images, too; the package must be of their version.
+
+    Returns:
+        What forgets it again, with all of the package that was imported beside it: modifiers and filters ask for real
+        dataclasses, which those of an image are not.
+    """
+    restart_if_outdated()
+    if not hasattr(sys.modules["ocihooks.wrapper.create"], "_modules_"):
+        return go_on()
+    before = set(sys.modules)
+    load_more(load, ".refresh")
+
+    def forget() -> None:
+        for name in set(sys.modules) - before:
+            module = sys.modules[name]
+            if name.startswith("ocihooks.") and (hasattr(module, "_modules_") or hasattr(module, "__cached__")):
+                del sys.modules[name]
+
+    return forget
 
 
 def restart_if_outdated() -> None:

@@ -4,12 +4,10 @@ Reads settings and rules from their files, and stores them compiled: the wrapper
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import ocihooks.version
 from ocihooks.compiled.compile import compile_rules
@@ -18,17 +16,22 @@ from ocihooks.compiled.skip import encode as encode_skip
 from ocihooks.compiled.snapshot import snapshot
 from ocihooks.compiled.store import encode, is_quiet, store
 from ocihooks.document import dumps
-from ocihooks.places import records_file
-from ocihooks.settings import Settings, read_settings
-from ocihooks.wrapper.injectors import load_injectors
-from ocihooks.wrapper.rules import Loaded, load_rules
-from ocihooks.wrapper.static import read_static_hooks
+from ocihooks.places import RECORDS_FILE, is_rootless, records_file
+from ocihooks.settings import read_settings
+from ocihooks.wrapper.rules import load_rules
 from ocihooks.wrapper.switch import is_disabled, switch_file
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ocihooks.compiled.ruleset import RuleSet
     from ocihooks.compiled.sources import Snapshot
+    from ocihooks.errors import Diagnostic
+    from ocihooks.injector.files import InjectorFile
+    from ocihooks.settings import Settings
     from ocihooks.wrapper.cache import Cache
+    from ocihooks.wrapper.rules import Loaded
 
 
 def read_rules(settings: Settings) -> RuleSet:
@@ -44,19 +47,42 @@ def read_rules(settings: Settings) -> RuleSet:
 
 def compiled(loaded: Loaded, settings: Settings) -> RuleSet:
     """The rules *loaded*, with what else *settings* name, which is read now; raises as `read_rules`."""
-    trust = settings.trust()
-    static = [(file, dumps(read_static_hooks(file, trust))) for file in settings.static_hooks]
-    injectors, faults = load_injectors(settings)
+    injectors, faults = _injectors(settings)
     refused, tolerated = (faults, ()) if settings.on_invalid == "fail" else ((), faults)
     return compile_rules(
         loaded.rules,
         settings,
-        static,
+        _static_hooks(settings),
         injectors,
         refused=(*loaded.refused, *refused),
         tolerated=(*loaded.tolerated, *(tolerated if settings.on_invalid == "warn" else ())),
-        records=records_file(os.environ),
+        records=_records_file(),
     )
+
+
+def _injectors(settings: Settings) -> tuple[tuple[InjectorFile, ...], tuple[Diagnostic, ...]]:
+    if settings.injector_dir is None:
+        return (), ()
+    from ocihooks.wrapper.injectors import load_injectors
+
+    return load_injectors(settings)
+
+
+def _static_hooks(settings: Settings) -> list[tuple[str, str]]:
+    if not settings.static_hooks:
+        return []
+    from ocihooks.wrapper.static import read_static_hooks
+
+    trust = settings.trust()
+    return [(file, dumps(read_static_hooks(file, trust))) for file in settings.static_hooks]
+
+
+def _records_file() -> str:
+    if not is_rootless():
+        return RECORDS_FILE
+    import os
+
+    return records_file(os.environ)
 
 
 def refresh(cache: Cache) -> RuleSet | None:
@@ -78,14 +104,15 @@ def refresh(cache: Cache) -> RuleSet | None:
     started_ns = time.time_ns()
     seen = snapshot(_sources(cache, settings))
     rules = read_rules(settings)
-    unchanged = set(before) <= set(seen) and seen == snapshot(_sources(cache, settings))
-    if cache.file and unchanged and not rules.refused and is_quiet(seen, started_ns):
-        _store(cache, seen, rules, shortcut=settings.shortcut)
+    if cache.file and not rules.refused and is_quiet(seen, started_ns):
+        unchanged = set(before) <= set(seen) and seen == snapshot(_sources(cache, settings))
+        if unchanged:
+            _store(cache, seen, rules, shortcut=settings.shortcut)
     return rules
 
 
 def _settings_sources(cache: Cache) -> tuple[str, ...]:
-    own = os.path.abspath(ocihooks.version.__file__), *((sys.executable, cache.start) if cache.start else ())
+    own = ocihooks.version.__file__, *((sys.executable, cache.start) if cache.start else ())
     return cache.settings_file, switch_file(cache.settings_file), *own
 
 
@@ -100,10 +127,10 @@ def _sources(cache: Cache, settings: Settings) -> Iterable[str]:
     for directory in (*settings.hooks_dirs, *([settings.injector_dir] if settings.injector_dir else ())):
         yield directory
         try:
-            names = os.listdir(directory)
+            names = posix.listdir(directory)
         except OSError:
             continue
-        yield from (f"{directory}/{name}" for name in sorted(names) if name.endswith(".json"))
+        yield from [f"{directory}/{name}" for name in sorted(names) if name.endswith(".json")]
 
 
 def _store(cache: Cache, seen: Snapshot, rules: RuleSet, *, shortcut: bool) -> None:

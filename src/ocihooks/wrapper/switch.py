@@ -6,7 +6,7 @@ The file may hold one line that says why.
 
 from __future__ import annotations
 
-import os
+import posix
 
 from ocihooks.errors import UnavailableError, UsageError, os_reason, quoted
 from ocihooks.trust import check_trusted, explained, read_trusted, trust_here
@@ -37,7 +37,7 @@ class Switch:
 
 def switch_file(settings_file: str) -> str:
     """Where the switch of an installation with these settings is."""
-    return os.path.join(os.path.dirname(settings_file), NAME)
+    return settings_file[: settings_file.rfind("/") + 1] + NAME
 
 
 def is_disabled(settings_file: str) -> bool:
@@ -48,7 +48,9 @@ def is_disabled(settings_file: str) -> bool:
         UntrustedError: Somebody other than root could have put it there.
     """
     file = switch_file(settings_file)
-    if not os.path.lexists(file):
+    try:
+        posix.lstat(file)
+    except (OSError, ValueError):
         return False
     try:
         check_trusted(file, trust_here())
@@ -71,7 +73,7 @@ def read_switch(settings_file: str) -> Switch | None:
     file = switch_file(settings_file)
     try:
         reason = read_trusted(file, trust_here()).decode("utf-8", "replace").partition("\n")[0]
-        return Switch(file, reason[:REASON_LIMIT], os.stat(file).st_mtime)
+        return Switch(file, reason[:REASON_LIMIT], posix.stat(file).st_mtime)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -100,12 +102,14 @@ def disable(settings_file: str, reason: str = "") -> bool:
     if present is not None and reason in ("", present.reason):
         return False
     file = switch_file(settings_file)
-    _make_directory(os.path.dirname(file))
+    _make_directory(file.rpartition("/")[0])
     replace_file(file, f"{reason}\n".encode() if reason else b"")
     return True
 
 
 def _make_directory(directory: str) -> None:
+    import os
+
     try:
         if not os.path.isdir(directory):
             os.makedirs(directory)
@@ -127,7 +131,7 @@ def enable(settings_file: str) -> bool:
     """
     file = switch_file(settings_file)
     try:
-        os.unlink(file)
+        posix.unlink(file)
     except FileNotFoundError:
         return False
     except OSError as error:
