@@ -4,8 +4,8 @@ Many containers at once, while rules are edited: none fails, and each rule is se
 On runc with the launcher and on crun with the script a smaller number each time; the full five hundred, with a
 thousand edits, are marked slow. One of them measures how long the same takes the runtime alone. The nine hooks that
 each container gets cost the runtime itself about as much as the container, so twice the time is promised in comparison
-with the runtime when the same hooks are in config.json already; and for rules that rest, since those that are written
-all the time are never kept compiled.
+with the runtime when the same hooks are in config.json already. Rules that are written all the time are never kept
+compiled: each of the containers reads them anew.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def test_many_at_once(
         record_property(
             "amount", f"{wrapped_s / same_s:.1f} times as long as runc with the same hooks, rules that change"
         )
-        assert resting_s <= 2 * same_s + 20  # some seconds are for machines that are busy
+        assert max(resting_s, wrapped_s) <= 2 * same_s + 20  # some seconds are for machines that are busy
     for bundle in bundles:
         for name in ("changes.json", "same.json"):
             seen = [tuple(generation_of(bundle, name, stage)) for stage in STAGES]
