@@ -120,9 +120,12 @@ def without_standard_input() -> Iterator[None]:
     os.close(kept)
 
 
-def test_held_by_the_first_descriptor(start: Start, without_standard_input: None) -> None:
+def test_held_by_the_first_descriptor(
+    start: Start, without_standard_input: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A descendant that is held by the descriptor 0 is signalled as well, and the descriptor given back."""
     child = start(start_new_session=True)
+    monkeypatch.setattr(descendants, "descendants", lambda _: [child])  # what other tests have started goes on
     descendants.signal_descendants(signal.SIGKILL)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     with pytest.raises(OSError, match="Bad file descriptor"):
