@@ -60,6 +60,14 @@ def test_groups_of_children(start: Start, sent: list[tuple[int, int]]) -> None:
     assert (-os.getpgrp(), signal.SIGKILL) not in sent
 
 
+def test_group_of_several_children(start: Start, sent: list[tuple[int, int]]) -> None:
+    """A group is signalled once, however many of our children are in it, so that no handler runs twice."""
+    first = start(process_group=0)
+    start(process_group=first)
+    descendants.signal_children(signal.SIGTERM)
+    assert sent.count((-first, signal.SIGTERM)) == 1
+
+
 @pytest.mark.parametrize(
     ("group", "ours", "is_alone"),
     [

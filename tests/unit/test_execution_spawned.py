@@ -8,7 +8,7 @@ import posix
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -79,13 +79,16 @@ def test_number_that_is_used_again(start: Start, monkeypatch: pytest.MonkeyPatch
 
 
 def test_those_that_were_left_and_live(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a hook left behind is reaped when it has ended, and no sooner."""
-    lives, ended = start(), start()
-    end(ended)
-    left = {(pid, descendants.started_at(pid)) for pid in (lives, ended)}
-    monkeypatch.setattr(spawned, "_left", left)
-    spawned._reap_left()
-    assert ([pid for pid, _ in left], is_reaped(lives), is_reaped(ended)) == ([lives], False, True)
+    """What a hook left behind is reaped when it has ended, however that was, and no sooner."""
+    lives, killed = start(), start()
+    end(killed)
+    with subprocess.Popen(["true"]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        left = {(pid, descendants.started_at(pid)) for pid in (lives, killed, ended.pid)}
+        monkeypatch.setattr(spawned, "_left", left)
+        spawned._reap_left()
+        assert [pid for pid, _ in left] == [lives]
+        assert (is_reaped(lives), is_reaped(killed), is_reaped(ended.pid)) == (False, True, True)
 
 
 def test_somebody_elses_leftovers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,14 +192,7 @@ def test_deaths(monkeypatch: pytest.MonkeyPatch, hook: SpawnedHook, orders: tupl
         (698, 3 << 8),
         (703, 9 << 8),
     ]
-
-    def waitpid(child: int, options: int) -> tuple[int, int]:
-        assert (child, options) == (-1, posix.WNOHANG)
-        if not endings:
-            raise ChildProcessError(errno.ECHILD, "No child processes")
-        return endings.pop(0)
-
-    monkeypatch.setattr(posix, "waitpid", waitpid)
+    monkeypatch.setattr(posix, "waitpid", waited(endings))
     monkeypatch.setattr(spawned, "signal_children", lambda _: True)
     hook.pid, hook._was_subreaper = 700, True
     for order in orders:
@@ -205,13 +201,35 @@ def test_deaths(monkeypatch: pytest.MonkeyPatch, hook: SpawnedHook, orders: tupl
     assert hook.alive == ()
 
 
-def test_leftovers_in_large_numbers(monkeypatch: pytest.MonkeyPatch, hook: SpawnedHook) -> None:
-    """Children that end faster than they are reaped are no reason to believe that all are gone."""
-    answers = iter([(701, 0)] * 5 + [(0, 0)])
-    monkeypatch.setattr(posix, "waitpid", lambda *_: next(answers))
-    assert hook._reap_all() is False
-    monkeypatch.setattr(posix, "waitpid", lambda *_: (701, 0))
-    assert hook._reap_all() is False
+def waited(answers: Iterable[tuple[int, int]]) -> Callable[..., tuple[int, int]]:
+    """Stands in for waitpid: *answers*, and then no child is left."""
+    left = iter(answers)
+
+    def waitpid(child: int, options: int) -> tuple[int, int]:
+        found = next(left, None)
+        assert (child, options) == (-1, posix.WNOHANG)
+        if found is None:
+            raise ChildProcessError(errno.ECHILD, "No child processes")
+        return found
+
+    return waitpid
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_all"),
+    [
+        pytest.param([], True, id="none"),
+        pytest.param([(701, 0)] * 5, True, id="all-have-ended"),
+        pytest.param([(701, 0)] * 5 + [(0, 0)], False, id="one-lives"),
+        pytest.param([(701, 0)] * 10_000, False, id="endless"),
+    ],
+)
+def test_nobody_is_left(
+    monkeypatch: pytest.MonkeyPatch, hook: SpawnedHook, answers: list[tuple[int, int]], is_all: bool
+) -> None:
+    """All are gone when there is no child any more; children that end faster than they are reaped prove nothing."""
+    monkeypatch.setattr(posix, "waitpid", waited(answers))
+    assert hook._reap_all() is is_all
 
 
 def test_request_to_end(monkeypatch: pytest.MonkeyPatch, hook: SpawnedHook) -> None:

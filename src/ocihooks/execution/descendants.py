@@ -29,12 +29,16 @@ def signal_children(number: int) -> bool:
         Whether there was anybody to signal.
     """
     present = children()
+    signalled = set()
     for child in present:
         try:
             group = posix.getpgid(child)
         except ProcessLookupError:
             continue
-        send(-group if group > 1 and group != posix.getpgrp() else child, number)
+        target = -group if group > 1 and group != posix.getpgrp() else child
+        if target not in signalled:  # a second SIGTERM would run a hook's handler twice
+            signalled.add(target)
+            send(target, number)
     return bool(present)
 
 
