@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from ocihooks.install.script import START, make_script
 from ocihooks.package import package_paths
 from ocihooks.testing.bundles import make_bundle
 from ocihooks.trust import check_trusted, trust_here
+from ocihooks.wrapper import main
 from ocihooks.wrapper.installation import Installation
 
 PYTHON = os.path.realpath(sys.executable)
@@ -440,6 +442,22 @@ class TestImages:
         assert place.reached(place.call(OTHERS[0]))
         assert place.reached(place.call(CHANGING[0]))
         assert "hooks" in place.bundle.config()
+
+    def test_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What read the rules is forgotten, with what came of the package; the errors and what is others' stay."""
+        came = {"ocihooks.of_image": "_modules_", "ocihooks.of_package": "__cached__"}
+        came |= {"ocihooks.woken": "__name__", "foreign_of_image": "_modules_", "foreign": "__cached__"}
+        made = {name: ModuleType(name) for name in came}
+        for name, mark in came.items():
+            setattr(made[name], mark, name)
+        monkeypatch.setattr(main, "restart_if_outdated", lambda: None)
+        monkeypatch.setattr("ocihooks.wrapper.create._modules_", sys.modules, raising=False)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "modules", dict(sys.modules))
+            forget = main.load_refreshing(lambda part: sys.modules.update(made) if part == ".refresh" else None)
+            forget()
+            left = set(made) & set(sys.modules)
+        assert left == {"ocihooks.woken", "foreign_of_image", "foreign"}
 
     def test_body_of_another_script(self, place: Place) -> None:
         """A compiled body that belongs to other settings is not used."""
