@@ -223,6 +223,22 @@ class TestDirectories:
         assert bool(told) == (policy != "ignore")
         assert len(loaded.refused) + len(loaded.tolerated) == len(told)
 
+    def test_link_to_a_place_of_others(self, hooks: Hooks, tmp_path: Path) -> None:
+        """A link is followed with all that is above what it leads to, which others must not be able to exchange."""
+        odd = tmp_path / "odd"
+        odd.mkdir()
+        (hooks.first / "link.json").symlink_to(hooks.write("a.json", GOOD, odd))
+        assert names(hooks.load()) == ["link.json"]
+        odd.chmod(0o777)
+        loaded = hooks.load()
+        assert (names(loaded), [problem.code for problem in loaded.refused]) == ([], ["untrusted"])
+
+    @pytest.mark.parametrize("mode", [0o602, 0o666])
+    def test_file_that_others_can_write(self, mode: int, hooks: Hooks) -> None:
+        """A file is refused, whoever of the others may write it."""
+        hooks.write("a.json", GOOD).chmod(mode)
+        assert [problem.code for problem in hooks.load().refused] == ["untrusted"]
+
     def test_file(self, hooks: Hooks) -> None:
         """A file in place of a directory is an error."""
         hooks.first.rmdir()
