@@ -386,6 +386,16 @@ class TestUsable:
         (problem,) = self.problems(MatchingRule(path="/bin/sh", args=("/bin/sh", str(program))))
         assert (problem.code, problem.pointer) == ("untrusted", "/hook/args")
 
+    @needs_root
+    @pytest.mark.parametrize("words", [["-m"], []], ids=["job-control", "alone"])
+    def test_script_of_sh(self, words: list[str], program: Path) -> None:
+        """Only python has modules behind -m, and the letters that a script's name ends in are no options."""
+        script = program.with_name("script.c")
+        program.rename(script)
+        script.chmod(0o646)
+        (problem,) = self.problems(MatchingRule(path="/bin/sh", args=("sh", *words, str(script))))
+        assert problem.message.startswith(f'script "{script}"')
+
     @pytest.mark.parametrize(
         ("path", "args"),
         [
