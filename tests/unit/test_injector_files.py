@@ -58,6 +58,8 @@ def test_entries(name: str) -> None:
 LISTS: dict[str, tuple[Any, bool]] = {
     "usual": (["/usr/bin/a", "/usr/bin/b", "/b", "/usr/bin/c", "/usr/bin/a"], True),
     "colons": (["/sys/0000:00:02.0", "/sys:x/a", "/a b/\u00e4"], True),
+    "one-directory": (["/usr/bin/a", "/usr/bin/b", "/usr/bin/a"], True),
+    "directory-in-another": (["/usr/a", "/usr/bin/b", "/usr/c"], True),
     "relative-above": (["/a", "usr/b"], False),
     "relative-name": (["a", "/b"], False),
     "slash-at-the-end": (["/a", "/b/"], False),
@@ -87,6 +89,30 @@ def test_lists_of_paths(name: str) -> None:
         alone = [parse(binaries=[path], optional=optional).entries[0] for path in paths] or list(file.entries)
         expected = [(*values(entry)[:-1], f"/binaries/{index}") for index, entry in enumerate(alone)]
         assert [(*values(entry)[:-1], f"/binaries/{index}") for index, entry in enumerate(file.entries)] == expected
+
+
+RUNS = {
+    "one": (["/a/b", "/a/c", "/a/b"], [("/a/", ["b", "c", "b"], 0)]),
+    "root": (["/a", "/b"], [("/", ["a", "b"], 0)]),
+    "three": (["/a/b", "/a/c/d", "/a/e"], [("/a/", ["b"], 0), ("/a/c/", ["d"], 1), ("/a/", ["e"], 2)]),
+    "longer-name": (["/a/b", "/ab/c"], [("/a/", ["b"], 0), ("/ab/", ["c"], 1)]),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_runs(name: str) -> None:
+    """The names in a directory that follow each other are kept together."""
+    paths, runs = RUNS[name]
+    (part,) = parse(binaries=paths).parts
+    assert isinstance(part, Paths)
+    assert part.runs == runs
+
+
+@pytest.mark.parametrize("paths", [["/a/b", "/a/c\0/a/d"], ["/a/b\0/a/c", "x"], ["/a/b\0/a/c", "/x"]])
+def test_nul_that_looks_like_another_item(paths: list[str]) -> None:
+    """A path with NUL is refused, whatever stands behind it."""
+    with pytest.raises(DocumentError, match=r"/binaries/[01]: "):
+        parse(binaries=paths)
 
 
 def test_only_files_are_kept_as_lists() -> None:

@@ -95,19 +95,23 @@ def _make(files: Sequence[File[Source]], open_source: OpenSource[Source], owner:
 
 def _make_exactly(files: Sequence[File[Source]], open_source: OpenSource[Source], owner: Owner) -> int:
     """What `_make` does, in a process without umask."""
-    last, is_exact = -1, False
-    for number, (parent, name, source) in enumerate(files):
-        try:
+    last, exact_bits, number = -1, -1, 0
+    try:
+        for parent, name, source in files:
+            if parent != last:
+                last, exact_bits = parent, _USUAL_BITS if owner is None and _gives_no_rights(parent) else -1
             fd, mode, size_bytes = open_source(source)
             try:
-                if parent != last:
-                    last, is_exact = parent, owner is None and _gives_no_rights(parent)
-                make_file(parent, name, fd, mode, size_bytes, owner=owner, is_exact=is_exact)
+                if mode <= exact_bits and 0 < size_bytes < LARGE_BYTES:
+                    _make_small_file(parent, name, fd, mode, size_bytes)
+                else:
+                    make_file(parent, name, fd, mode, size_bytes, owner=owner)
             finally:
                 posix.close(fd)
-        except (OSError, OCIHooksError):
-            return number
-    return len(files)
+            number += 1
+    except (OSError, OCIHooksError):
+        return number
+    return number
 
 
 def _gives_no_rights(directory: int) -> bool:
@@ -119,9 +123,26 @@ def _gives_no_rights(directory: int) -> bool:
     return False
 
 
-def make_file(
-    parent: int, name: str, source: int, mode: int, size_bytes: int, *, owner: Owner, is_exact: bool = False
-) -> None:
+def _make_small_file(parent: int, name: str, source: int, mode: int, size_bytes: int) -> None:
+    """
+    What `make_file` does, where a new file gets the bits that it is made with, in the fewest steps.
+
+    Setting the bits later takes the file system longer than writing a small file.
+    """
+    target = posix.open(name, _NEW, mode, dir_fd=parent)
+    try:
+        if posix.copy_file_range(source, target, size_bytes) < size_bytes:
+            _pass_on(source, target, MOST_BYTES)
+    except OSError as error:
+        if error.errno not in _NOT_SHARED:
+            remove(name, parent)
+            raise
+        _pass_on(source, target, MOST_BYTES)
+    finally:
+        posix.close(target)
+
+
+def make_file(parent: int, name: str, source: int, mode: int, size_bytes: int, *, owner: Owner) -> None:
     """
     Make the file *name* in *parent* with what can be read from *source*; FileExistsError if something is there.
 
@@ -129,17 +150,13 @@ def make_file(
         mode: Its permission bits.
         size_bytes: How much that is, see `copy`.
         owner: Its uid and gid; None: those of this process.
-        is_exact: Whether files get the bits that they are made with. Setting them later takes the file system longer
-            than writing a small file.
     """
-    first = mode if is_exact and mode <= _USUAL_BITS else 0o600
-    target = posix.open(name, _NEW, first, dir_fd=parent)
+    target = posix.open(name, _NEW, 0o600, dir_fd=parent)
     try:
         copy(source, target, size_bytes)
         if owner:
             posix.fchown(target, *owner)
-        if first != mode or not is_exact:
-            posix.fchmod(target, mode)
+        posix.fchmod(target, mode)
     except BaseException:
         remove(name, parent)
         raise

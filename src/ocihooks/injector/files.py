@@ -212,18 +212,33 @@ def _parts(value: "Any", file: str, kind: str, optional: bool) -> "Sequence[Part
 
 def _runs(items: "list[Any]") -> "list[Run]":
     """The runs of `Paths`; none where an item is anything but an absolute path that is the same in a container."""
-    if set(map(type, items)) != {str} or "\0" in "".join(items):
+    if set(map(type, items)) != {str}:
+        return []
+    runs = _one_run(items) or _several_runs(items)
+    return runs if all(_is_plain(above, names) for above, names, _ in runs) else []
+
+
+def _one_run(paths: "list[str]") -> "list[Run]":
+    """The run of *paths* that are all in one directory; none where they are not."""
+    above = paths[0][: paths[0].rfind("/") + 1]
+    names = "\0".join(["", *paths]).split(f"\0{above}")[1:]
+    rest = "".join(names)
+    return [(above, names, 0)] if len(names) == len(paths) and "/" not in rest and "\0" not in rest else []
+
+
+def _several_runs(paths: "list[str]") -> "list[Run]":
+    if "\0" in "".join(paths):
         return []
     runs: list[Run] = []
     names: list[str] = []
     above = ""
-    for index, path in enumerate(items):
+    for index, path in enumerate(paths):
         start = path.rfind("/") + 1
         if path[:start] != above or not index:
             above, names = path[:start], []
             runs.append((above, names, index))
         names.append(path[start:])
-    return runs if all(_is_plain(above, names) for above, names, _ in runs) else []
+    return runs
 
 
 def _is_plain(above: str, names: "list[str]") -> bool:

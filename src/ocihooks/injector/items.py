@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str, str], None]
 
 _KIND, _REGULAR, _SET_UID, _SET_GID = 0o170000, 0o100000, 0o4000, 0o2000
+_SPECIAL = _KIND | _SET_UID | _SET_GID
 _READ = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
 """Whatever a source is: this neither waits nor gets a terminal."""
 
@@ -87,9 +88,12 @@ class Files:
 
     def is_touched_by(self, target: Target) -> bool:
         """Whether the configuration of *target* has one of these, or something that could hide one."""
-        if not {*target.mounts, *target.devices}.isdisjoint(self.paths.paths):
-            return True
-        return any(_hiding(above, target.mounts) for above, *_ in self.paths.runs)
+        places = (*target.mounts, *target.devices)
+        return any(
+            _hiding(above, target.mounts)
+            or any(place.startswith(above) and place[len(above) :] in names for place in places)
+            for above, names, _ in self.paths.runs
+        )
 
 
 def items_for(files: Sequence[InjectorFile], target: Target, tell: Tell) -> tuple[Item | Files, ...]:
@@ -214,17 +218,19 @@ def open_source(source: Item | str) -> tuple[int, int, int]:
     Raises:
         NotInjectedError: It can't be copied; for a path, without the place in the injector file.
     """
+    path, given = (source, None) if type(source) is str else (source.source, source.entry.mode)  # type: ignore[union-attr]
     try:
-        fd = posix.open(source if type(source) is str else source.source, _READ)  # type: ignore[union-attr]
+        fd = posix.open(path, _READ)
         status = posix.fstat(fd)
     except OSError as error:
         raise _unreadable(source, os_reason(error)) from None
     mode, size_bytes = status.st_mode, status.st_size
+    if mode & _SPECIAL == _REGULAR and size_bytes <= MOST_BYTES and given is None:
+        return fd, mode ^ _REGULAR, size_bytes
     if mode & _KIND != _REGULAR or size_bytes > MOST_BYTES:
         posix.close(fd)
         larger = f"it is larger than {MOST_BYTES >> 30} GiB"
         raise _unreadable(source, larger if mode & _KIND == _REGULAR else "it is not a regular file")
-    given = None if type(source) is str else source.entry.mode  # type: ignore[union-attr]
     return fd, _mode_of_copy(status) if given is None else given, size_bytes
 
 
