@@ -3,7 +3,8 @@ What the wrapper costs: one table of CPU times of whole processes, as ratios to 
 
 Machines are noisy, so the runs of all rows take turns, in another order each time, and the minimum of user plus system
 time over all turns counts.
-The runtime behind the wrapper is an empty static program, so that only our share is seen.
+The runtime behind the wrapper is an empty static program, so that only our share is seen. Bundles are on a tmpfs where
+there is one, as containerd, Docker and CRI-O have theirs in /run; rules are on the disk.
 """
 
 from __future__ import annotations
@@ -81,10 +82,11 @@ def cpu_seconds(argv: list[str], stdin: str = os.devnull, environ: Mapping[str, 
 
 
 class Scene:
-    """A temporary directory with rule sets of several sizes, bundles, and installations with and without launcher."""
+    """Temporary directories: *place* for rule sets of several sizes and installations, *bundles* for bundles."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, bundles: Path) -> None:
         self.place = place
+        self.bundles = bundles
         self.runtime = place / "runc"  # by this name the wrapper knows whose command line it reads
         compile_true(self.runtime)
         self.rootfs = make_rootfs(place / "rootfs")
@@ -127,7 +129,7 @@ class Scene:
 
     def bundle(self, name: str, annotations: dict[str, str] | None = None, size: int = 0) -> MadeBundle:
         """A bundle; *size* makes its config.json that large."""
-        made = make_bundle(self.place / f"bundle-{name}", rootfs=self.rootfs, annotations=annotations)
+        made = make_bundle(self.bundles / name, rootfs=self.rootfs, annotations=annotations)
         if size:
             config = made.config()
             config["process"]["env"] += [f"PADDING{number}={'x' * 100}" for number in range(size // 120)]
@@ -307,9 +309,14 @@ def timed(function: Callable[[], object]) -> float:
 
 @contextmanager
 def scene_in_temporary_directory() -> Iterator[Scene]:
-    """A scene whose directory root alone could have written, as trust asks for."""
-    with tempfile.TemporaryDirectory(prefix="ocihooks-bench-", dir="/tmp") as directory:
-        yield Scene(Path(directory))
+    """A scene whose directories root alone could have written, as trust asks for."""
+    mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    in_memory = next((place for place in ("/run", "/dev/shm") if [place, "tmpfs"] in mounts), "/tmp")  # noqa: S108
+    with (
+        tempfile.TemporaryDirectory(prefix="ocihooks-bench-", dir="/tmp") as directory,
+        tempfile.TemporaryDirectory(prefix="ocihooks-bench-", dir=in_memory) as bundles,
+    ):
+        yield Scene(Path(directory), Path(bundles))
 
 
 def verdict(value: float, limit: float | None) -> str:
