@@ -124,7 +124,7 @@ def test_one_screen(machine: Place, wrapper: str, shim: MadeBundle, ocihooks: Ru
         what its config.json has (=):
           =  createRuntime  {{DIR}}/a/1.json  /bin/true
 
-        when it got hooks:
+        when it got what:
           {record["time"]}  create  createRuntime 1.json
 
         made now, its config.json would gain (+), lose (-), and be rewritten by (|):

@@ -181,8 +181,10 @@ def test_json_members(name: str, place: Place, ocihooks: Run) -> None:
 
 
 def make_records(place: Place) -> None:
-    """Create a container through the installed wrapper, with one supervised hook."""
-    place.configure('supervise = "on"\nrecords = "{DIR}/records.jsonl"', hooks_dirs=("c",))
+    """Create a container through the installed wrapper, with one supervised hook and an injector file."""
+    settings = 'supervise = "on"\nrecords = "{DIR}/records.jsonl"\ninjector-dir = "{DIR}/injectors"'
+    place.configure(settings, hooks_dirs=("c",))
+    place.write("injectors/1.json", '{"activation_flag": "PATH", "env": ["A=1"]}')
     place.rule("c/1.json")
     create = [f"{place.root}/prefix/bin/ocihooks-runtime", "create", "--bundle", f"{place.root}/bundle", "c1"]
     subprocess.run(create, check=True, env=environment(), stdin=subprocess.DEVNULL)

@@ -82,6 +82,32 @@ class TestLogs:
         ]
 
     @pytest.mark.parametrize(
+        ("hooks", "others", "line"),
+        [
+            ([("precreate", "/h/5-f.json")], {"injector_files": ["/i/a.json"]}, "precreate 5-f.json, injector a.json"),
+            ([], {"injector_files": ["/i/a.json", "/i/b.json"]}, "injector a.json, injector b.json"),
+            ([], {}, "hooks of modifiers"),
+        ],
+        ids=["filter", "injector", "modifiers"],
+    )
+    def test_other_ways(
+        self,
+        hooks: list[tuple[str, str]],
+        others: dict[str, object],
+        line: str,
+        records: Path,
+        place: Place,
+        ocihooks: Run,
+    ) -> None:
+        """What filters, injector files and modifiers gave is told, too."""
+        given = {"hooks": [{"rule": rule, "stage": stage} for stage, rule in hooks], **others}
+        append(str(records), "injection", INJECTION | given)
+        shown = ocihooks("logs", "--settings", str(place.settings))
+        assert (shown.status, shown.stdout.split("  ", 1)[1]) == (0, f"c2  got  {line}\n")
+        chosen = ocihooks("logs", "--stage", "precreate", "--settings", str(place.settings))
+        assert chosen.status == (0 if "precreate" in line else 1)
+
+    @pytest.mark.parametrize(
         ("options", "count"),
         [
             pytest.param(["--container", "c1"], 3, id="container"),

@@ -334,17 +334,19 @@ class TestRecords:
         }
 
     def test_filters(self, place: Kept) -> None:
-        """A container that a filter changed has a record; one that only an injector file changed has none."""
+        """A container that injector files or a filter changed has a record that names them."""
         records = place.directory / "records"
         (place.hooks / "a.json").unlink()
         place.ask()
         place.write_settings(f'injector-dir = "{place.injectors}"\nrecords = "{records}"')
         place.create()
         assert place.environment() == ["X=1", "FOUND=yes"]
-        assert not records.exists()
         place.filter("""sed 's/"X=1"/"Y=1"/'""")
         place.create()
-        assert len(records.read_text().splitlines()) == 1
+        first, second = [json.loads(line) for line in records.read_text().splitlines()]
+        assert (first["hooks"], first["injector_files"]) == ([], [str(next(place.injectors.iterdir()))])
+        assert [hook["stage"] for hook in second["hooks"]] == ["precreate"]
+        assert (place.hooks / Path(second["hooks"][0]["rule"]).name).exists()
 
     def test_nothing(self, place: Kept) -> None:
         """A container that gets nothing has no record."""

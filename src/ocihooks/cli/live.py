@@ -200,7 +200,8 @@ LIVE_MEMBERS = {
     "live.injections[].operation": "create, run or restore.",
     "live.injections[].hooks": "The hooks of rules.",
     "live.injections[].hooks[].rule": "The rule's file.",
-    "live.injections[].hooks[].stage": "The stage.",
+    "live.injections[].hooks[].stage": "The stage; precreate for a filter that ran over the configuration.",
+    "live.injections[].injector_files": "The injector files that apply; null where there are none.",
 }
 """Documentation of `live_json`."""
 
@@ -208,7 +209,7 @@ LIVE_MEMBERS = {
 def live_json(live: Live, settings: Settings) -> dict[str, Any]:
     """The member ``live`` of the JSON output."""
     container, records = live.container, injections(live, settings)
-    wanted = ("time", "operation", "hooks")
+    wanted = ("time", "operation", "hooks", "injector_files")
     return {
         "engine": container.engine,
         "id": container.id,

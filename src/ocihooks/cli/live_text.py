@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from ocihooks.cli.output import columns
 from ocihooks.engines.known import ENGINES
 from ocihooks.errors import printable, quoted
 from ocihooks.injection import supervised_hook
-from ocihooks.records.read import Record, hooks_of
+from ocihooks.records.read import Record, given
 from ocihooks.settings import Settings
 
 SHOWN = 120
@@ -61,15 +60,14 @@ def history(live: Live, settings: Settings) -> Iterator[str]:
         yield columns(rows, indent="  ") + "\n" if rows else ""
     records = injections(live, settings)
     if records is None:
-        yield "when it got hooks can't be told: records are for root alone\n"
+        yield "when it got what can't be told: records are for root alone\n"
     elif records:
-        yield "when it got hooks:"
+        yield "when it got what:"
         yield columns([_record_cells(record) for record in records[-MOST_RECORDS:]], indent="  ") + "\n"
 
 
 def _record_cells(record: Record) -> tuple[str, str, str]:
-    got = ", ".join(f"{stage} {os.path.basename(rule)}" for rule, stage in hooks_of(record))
-    return str(record.get("time")), str(record.get("operation")), got
+    return str(record.get("time")), str(record.get("operation")), ", ".join(given(record))
 
 
 def hook_line(hook: Mapping[str, Any]) -> str:

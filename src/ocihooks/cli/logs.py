@@ -16,8 +16,9 @@ from ocihooks.cli.options import json_option, settings_option, settings_path
 from ocihooks.cli.output import coloured, columns, write, write_json
 from ocihooks.errors import printable
 from ocihooks.execution.words import signal_name
+from ocihooks.injection import FILTER_STAGE
 from ocihooks.places import records_file
-from ocihooks.records.read import Record, Selection, follow, hooks_of, is_failure, read_records
+from ocihooks.records.read import Record, Selection, follow, given, is_failure, read_records
 from ocihooks.settings import read_settings
 from ocihooks.spec.stage import STAGES
 
@@ -28,14 +29,15 @@ EXAMPLES = (
 )
 
 RECORD_MEMBERS = {
-    "kind": '"injection": a container got hooks; "run": a supervised hook ran.',
+    "kind": '"injection": a container got something; "run": a supervised hook ran.',
     "time": "When the record was written.",
     "container": "The container's id.",
     "bundle": "Injection: the bundle.",
     "operation": "Injection: create, run or restore.",
     "hooks": "Injection: the hooks of rules.",
     "hooks[].rule": "The rule's file.",
-    "hooks[].stage": "The stage.",
+    "hooks[].stage": "The stage; precreate for a filter that ran over the configuration.",
+    "injector_files": "Injection: the injector files that apply; missing where there are none.",
     "rule": "Run: the rule's file.",
     "stage": "Run: the stage.",
     "outcome": 'Run: "succeeded", "failed", or what on-failure made of a failure: "warned" or "ignored".',
@@ -69,7 +71,7 @@ JSON_MEMBERS = {
 )
 @click.option("--container", metavar="ID", help="Only this container; the beginning of an id is enough.")
 @click.option("--rule", metavar="FILE", help="Only this rule, by its path or file name.")
-@click.option("--stage", type=click.Choice(STAGES), help="Only this stage.")
+@click.option("--stage", type=click.Choice((FILTER_STAGE, *STAGES)), help="Only this stage.")
 @click.option("--failed", is_flag=True, help="Only hooks that failed.")
 @click.option("--last-failure", is_flag=True, help="Only the last hook that failed, with all that is known about it.")
 @click.option("--follow", "-f", "following", is_flag=True, help="Show what comes, until interrupted.")
@@ -135,7 +137,7 @@ def _cells(record: Record) -> Iterator[tuple[str, bool]]:
     yield str(record.get("container") or "-"), False
     if record["kind"] == "injection":
         yield "got", False
-        yield ", ".join(f"{stage} {os.path.basename(rule)}" for rule, stage in hooks_of(record)), False
+        yield ", ".join(given(record)), False
         return
     yield str(record.get("stage")), False
     yield os.path.basename(str(record.get("rule"))), False

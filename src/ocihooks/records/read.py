@@ -31,7 +31,7 @@ class Selection:
     Attributes:
         container: An id or the beginning of one.
         rule: A rule's file, or its name.
-        stage: One of the six names.
+        stage: One of the six names, or precreate for filters.
         failed: Only hooks that failed, and whose failure counts.
     """
 
@@ -57,6 +57,14 @@ def hooks_of(record: Record) -> list[tuple[str, str]]:
     """The hooks that a record is about, each as the rule's file and the stage."""
     hooks = record.get("hooks") if record["kind"] == "injection" else [record]
     return [(str(hook.get("rule")), str(hook.get("stage"))) for hook in hooks or () if isinstance(hook, dict)]
+
+
+def given(record: Record) -> list[str]:
+    """What a container got by an injection: hooks and injector files, each as a word for what it is and a file name."""
+    files = record.get("injector_files")
+    things = [(stage, rule) for rule, stage in hooks_of(record)]
+    things += [("injector", str(file)) for file in (files if isinstance(files, list) else ())]
+    return [f"{kind} {os.path.basename(file)}" for kind, file in things] or ["hooks of modifiers"]
 
 
 def is_failure(record: Record) -> bool:

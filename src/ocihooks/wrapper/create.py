@@ -73,7 +73,7 @@ def _give(call: "Call", installation: "Installation", rules: "RuleSet") -> None:
         raise
     if rules.log is not None:
         _log_plan(rules.log, call, plan, changed)
-    if rules.records and changed and (plan.hooks is not None or plan.filters):
+    if rules.records and changed:
         _record(rules.records, call, plan)
 
 
@@ -150,9 +150,10 @@ def filtered(data: bytes, plan: "Plan", file: str) -> bytes:
 def _record(records: str, call: "Call", plan: "Plan") -> None:
     from ocihooks.records.append import append
 
-    hooks = [{"rule": file, "stage": stage} for stage, file, _ in plan.additions.rules]
+    hooks = [{"rule": rule.file, "stage": FILTER_STAGE} for rule in plan.filters]
+    hooks += [{"rule": file, "stage": stage} for stage, file, _ in plan.additions.rules]
     told = {"container": call.container_id, "bundle": call.bundle, "operation": call.operation, "hooks": hooks}
-    append(records, "injection", told)
+    append(records, "injection", {**told, **_injector_files(plan)})
 
 
 def _log_plan(log: str, call: "Call", plan: "Plan", changed: bool) -> None:
@@ -171,7 +172,7 @@ def _log_plan(log: str, call: "Call", plan: "Plan", changed: bool) -> None:
 
 
 def _injector_files(plan: "Plan") -> "dict[str, object]":
-    """What the log tells about injector files, if the container asks for some."""
+    """What log and records tell about injector files, if the container asks for some."""
     if not plan.injectors:
         return {}
     from ocihooks.injector.packing import unpacked
