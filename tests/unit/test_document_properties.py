@@ -55,6 +55,9 @@ def words(letters: str, shortest: int, longest: int) -> st.SearchStrategy[str]:
 
 
 blanks = words(" \t\n\r", 0, 3)
+paddings = st.sampled_from(
+    [f"{before}{{}}{after}" for before, after in product(("", *" \t\n\r", "\n\r\t", "  "), repeat=2)]
+)
 digits = words("0123456789", 1, 3)
 numbers = st.one_of(
     st.sampled_from(["-0", "0", "1.0", "1e400", "-1E-400", "5", "1" + "0" * 400, "0.1e+1", "-0.0"]),
@@ -74,7 +77,7 @@ scalars = st.one_of(numbers, strings, decoys, st.sampled_from(["null", "true", "
 
 
 def padded(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.builds("{}{}{}".format, blanks, parts, blanks)
+    return st.builds(str.format, paddings, parts)
 
 
 def arrays(items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
