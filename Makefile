@@ -39,7 +39,7 @@ test:
 
 # The rows to run, such as ROWS="races soak", all of them if empty; and how many of them, or of their parts, at a time.
 ROWS ?=
-LANES ?= 2
+LANES ?= 3
 
 torture:
 	@tools/setup fuzz

@@ -26,7 +26,7 @@ HEAD = """\
 
 `make torture` runs the tests below at full amounts and writes this page, and the same as data into `docs/torture.json`.
 `make torture ROWS="random-kill races"` runs some rows only and keeps what is known of the others.
-Two rows, or parts of them, run at a time; `LANES=1` or another number changes that.
+Three rows, or parts of them, run at a time; `LANES=1` or another number changes that.
 Rows that compare times, and those that need all processors themselves, run alone.
 The seconds are those of all parts of a row together.
 Rows marked \\* are part of every `make test` too, at small amounts.

@@ -200,7 +200,6 @@ ROWS = (
         ),
         controls=("tests/unit/test_injector_races.py::test_the_naive_escape",),
         attack=True,
-        alone=True,
     ),
     Row(
         key="injection",

@@ -1,7 +1,7 @@
 """
 Runs rows at full amounts and adds what came of them to the report: ``python -m torture.run [--row KEY...]``.
 
-Two rows, or parts of one, run at a time; the output of pytest is kept in build/torture; no row stops the next one.
+Three rows, or parts of one, run at a time; the output of pytest is kept in build/torture; no row stops the next one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torture.rows import ROWS, Row
 
 PROJECT = Path(__file__).parents[1]
 
-LANES = 2
-"""How many pieces run at a time unless somebody says."""
+LANES = 3
+"""How many pieces run at a time unless somebody says: one more than two processors, since some tests wait."""
 
 
 def main(words: Sequence[str] | None = None, table: Sequence[Row] = ROWS, project: Path = PROJECT) -> int:
