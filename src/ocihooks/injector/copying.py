@@ -131,13 +131,17 @@ def _make_small_file(parent: int, name: str, source: int, mode: int, size_bytes:
     """
     target = posix.open(name, _NEW, mode, dir_fd=parent)
     try:
-        if posix.copy_file_range(source, target, size_bytes) < size_bytes:
-            _pass_on(source, target, MOST_BYTES)
-    except OSError as error:
-        if error.errno not in _NOT_SHARED:
-            remove(name, parent)
-            raise
-        _pass_on(source, target, MOST_BYTES)
+        try:
+            copied = posix.copy_file_range(source, target, size_bytes)
+        except OSError as error:
+            if error.errno not in _NOT_SHARED:
+                raise
+            copied = 0
+        if copied < size_bytes:
+            _pass_on(source, target, MOST_BYTES - copied)
+    except BaseException:
+        remove(name, parent)
+        raise
     finally:
         posix.close(target)
 
