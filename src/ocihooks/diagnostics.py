@@ -275,6 +275,14 @@ KINDS: tuple[Kind, ...] = (
         'member is spelt "Stages"',
     ),
     _kind(
+        "nul_character",
+        _E,
+        "An argument or annotation in config.json holds a NUL character, at which the text ends for crun, but not for "
+        "runc.",
+        "Leave the character out.",
+        'a NUL character in "true\\u0000"',
+    ),
+    _kind(
         "missing_directory",
         _W,
         "A hooks directory that somebody named does not exist; it counts as empty.",

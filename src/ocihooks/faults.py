@@ -9,7 +9,7 @@ from ocihooks.errors import DocumentError, os_reason, quoted, reference_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 class Repeated(dict[str, object]):
@@ -40,6 +40,17 @@ def repeated(file: str, name: str, pointer: str) -> DocumentError:
         pointer=f"{pointer}/{reference_token(name)}",
         hint="runtimes disagree about which one counts; keep one",
     )
+
+
+def nul_in(args: "Sequence[str]", annotations: "Mapping[str, str]", file: str) -> "Iterator[DocumentError]":
+    """The first of *args*, and the annotation, that holds a NUL character: for crun a text ends there, not for runc."""
+    places = [(f"/process/args/{index}", word) for index, word in enumerate(args)]
+    places += [(f"/annotations/{reference_token(name)}", f"{name}{value}") for name, value in annotations.items()]
+    for pointer, text in places:
+        if "\0" in text:
+            message = f"a NUL character in {quoted(text, 80)}"
+            hint = "crun would take what stands before it, runc all of it; leave the character out"
+            yield DocumentError(message, code="nul_character", file=file, pointer=pointer, hint=hint)
 
 
 def allow_depth(depth: int, most: int, file: str) -> None:

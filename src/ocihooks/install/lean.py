@@ -44,7 +44,7 @@ RARE = {
     ),
     "ocihooks.document": (
         *("parse_document", "check_hooks", "_check_hook"),
-        *("_check_mount", "_refuse_repeated", "_wrong_type", "_unreadable"),
+        *("_check_mount", "_refuse_repeated", "_refuse_nul", "_wrong_type", "_unreadable"),
     ),
     "ocihooks.compiled.sources": ("look", "sources_unchanged", "pack", "packed_unchanged"),
     "ocihooks.engines.mounts": ("is_engines_own", "_found"),
