@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from fuzz.engines import containerd, crio, docker
+from fuzz.engines import containerd, containers_conf, crio, docker
 from fuzz.injector import library
 
 from ocihooks.engines import json_text, toml_text
@@ -22,6 +22,13 @@ def usual_depth() -> Iterator[None]:
     sys.setrecursionlimit(1000)
     yield
     sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize("value", ["0", '"/a"', "true", "{}", "[1]"])
+@pytest.mark.parametrize("name", ["hooks_dir", "runtime_supports_json"])
+def test_arrays_that_are_none(name: str, value: str) -> None:
+    """Whatever Podman's file has where an array of strings belongs is refused with its place, not a traceback."""
+    assert containers_conf(f"[engine]\n{name} = {value}\n".encode()) == "engine_layout"
 
 
 BRACKETS = "[" * 450 + "]" * 450

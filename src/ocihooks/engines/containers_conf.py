@@ -137,12 +137,11 @@ def _array(sources: tuple[ConfigFile, ...], name: str) -> tuple[str, ...] | None
     """The array *name* of the table engine that counts: the last one."""
     found = None
     for source in sources:
-        table = _engine_table(source.text, source.path)
-        items = [item for item in table.get(name, []) if not isinstance(item, Mapping)]
-        if name in table and isinstance(table[name], list):
-            appended = {"append": True} in table[name]
-            here = expect_strings({name: items}, name, ("engine",), source.path) or ()
-            found = (*(found or ()), *here) if appended else here
+        value = _engine_table(source.text, source.path).get(name)
+        items = [item for item in value if not isinstance(item, Mapping)] if isinstance(value, list) else value
+        here = expect_strings({name: items}, name, ("engine",), source.path)
+        if isinstance(value, list) and here is not None:
+            found = (*(found or ()), *here) if {"append": True} in value else here
     return found
 
 
