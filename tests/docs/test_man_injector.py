@@ -7,8 +7,8 @@ import json
 import pytest
 from tests.docs.manpages import DIRECTORY, displays, items, plain, section, subsections, unescaped
 
-from ocihooks.injector.before import EVERYWHERE, SHOWN_OPTIONS
-from ocihooks.injector.files import AUTO, EXTRAS, FLAG, LISTS, WAYS, parse_injector_file
+from ocihooks.injector.before import SHOWN_OPTIONS
+from ocihooks.injector.files import AUTO, EVERYWHERE, EXTRAS, FLAG, LISTS, WAYS, parse_injector_file
 from ocihooks.injector.files import DIRECTORY as USUAL
 from ocihooks.injector.forms import MEMBERS
 

@@ -20,7 +20,7 @@ from tests.unit.injecting import Told, everything, injector_file, leftovers, no_
 from ocihooks.errors import DocumentError
 from ocihooks.injector import copying, kernel, worker
 from ocihooks.injector.errors import NotInjectedError
-from ocihooks.injector.files import InjectorFile, inside, parse_injector_file, read_injector_files
+from ocihooks.injector.files import EVERYWHERE, InjectorFile, inside, parse_injector_file, read_injector_files
 from ocihooks.injector.inject import HINTS
 from ocihooks.injector.items import Item, items_for, open_source
 from ocihooks.injector.rootfs import Root
@@ -154,7 +154,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "device-elsewhere": ({"devices": ["/dev/null:/opt/null"]}, "/devices/0: .* devices go below /dev only"),
     "device-missing": ({"devices": ["/dev/none/*"]}, "/devices/0: .* no device of the host matches it"),
     "variable": ({"env": ["A=1"]}, '/env/0: a hook can\'t give the variable "A"'),
-    "device": ({"devices": ["/dev/null"]}, "/devices/0: a hook can't give the device .* no process of the container"),
+    "device": (
+        {"devices": ["/dev/null:/dev/nil"]},
+        "/devices/0: a hook can't give the device .* no process of the container",
+    ),
 }
 
 
@@ -169,13 +172,31 @@ def test_refused(name: str, root: Path) -> None:
     assert os.listdir(root) == []
 
 
-@pytest.mark.parametrize("name", sorted(set(REFUSED) - {"device"}))
+@pytest.mark.parametrize("name", REFUSED)
 def test_optional(name: str, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """What is optional and can't be given is left out, and told; the rest arrives."""
     members, _ = REFUSED[name]
     put(root, injector_file(directories=["/first"]), injector_file(optional=True, **members), told=Printed())
     assert "info: left out, since it is optional: f.json: " in capfd.readouterr().err
     assert (root / "first").is_dir()
+
+
+def test_optional_devices_and_others(root: Path, tool: Path) -> None:
+    """Where a hook can't give devices, optional ones are left out, each is told, and the first other one is refused."""
+    devices: list[Any] = [{"source": "/dev/null", "destination": f"/dev/{n}", "optional": n < 2} for n in range(3)]
+    told = put(root, injector_file(directories=["/opt"], binaries=[f"{tool}:/opt/t"], devices=devices[:2]))
+    first, second = told.of("info")
+    assert first.startswith("left out, since it is optional: f.json: /devices/0: a hook can't give the device")
+    assert second == 'left out for the same reason: "/dev/null"'
+    assert (root / "opt/t").exists()
+    with pytest.raises(NotInjectedError, match=r"f\.json: /devices/2: a hook can't give the device"):
+        put(root, injector_file(devices=devices))
+
+
+def test_devices_that_every_container_has(root: Path) -> None:
+    """A device that every container has is not given again, so nothing is wrong where a hook can give none."""
+    told = put(root, injector_file(devices=list(EVERYWHERE), directories=["/first"]))
+    assert (told.of("info"), told.of("warning"), os.listdir(root)) == ([], [], ["first"])
 
 
 def test_optional_in_the_root(root: Path, tool: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ocihooks.errors import quoted
 from ocihooks.injector.errors import NotInjectedError
-from ocihooks.injector.files import inside
+from ocihooks.injector.files import EVERYWHERE, inside
 from ocihooks.injector.host import DEVICE
 
 TYPE_CHECKING = False
@@ -33,9 +33,6 @@ DEVICE_OPTIONS = ("bind", "nosuid", "noexec", "rprivate")
 
 ACCESS = "rwm"
 """What a container may do with a device, as engines have it."""
-
-EVERYWHERE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
-"""The devices that every runtime gives to every container."""
 
 _LIBRARIES = ("/lib", "/lib64", "/lib32", "/libx32")
 """Directories in which the dynamic linker looks for libraries that its cache does not name; below /usr, too."""

@@ -16,12 +16,14 @@ from ocihooks.trust import in_user_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ocihooks.injector.changes import Changes
     from ocihooks.injector.errors import NotInjectedError
     from ocihooks.injector.items import Item
     from ocihooks.injector.target import Target
+
+    Tell = Callable[[str, str], None]
 
 DEV = "/dev"
 ACCESS = "rwm"
@@ -38,7 +40,7 @@ class Devices:
     The devices *items* on their way into the container *target*.
 
     Raises:
-        NotInjectedError: A hook can't give devices to this container.
+        NotInjectedError: A hook can't give devices to this container; in words about the first of *items*.
 
     Attributes:
         root: The container's /dev, as the root of all that is done here.
@@ -89,12 +91,12 @@ class Devices:
         mode = node.mode if item.entry.mode is None else item.entry.mode
         nodes.add_device(path, device, kind | mode, (node.uid, node.gid))
 
-    def allow(self) -> None:
+    def allow(self, tell: Tell) -> None:
         """
         Let the container use the devices.
 
         Raises:
-            NotInjectedError: The kernel refuses.
+            NotInjectedError: The kernel refuses, and the device is not optional.
         """
         for item in self._items:
             if item.node is None:
@@ -103,7 +105,10 @@ class Devices:
             try:
                 posix.write(self._allow, rule.encode())
             except OSError as error:
-                raise _impossible(item, f"its use can't be allowed: {os_reason(error)}") from None
+                refused = _impossible(item, f"its use can't be allowed: {os_reason(error)}")
+                if not item.entry.optional:
+                    raise refused from None
+                tell("info", f"can't be used, and is optional: {refused}")
 
 
 def _impossible(item: Item, reason: str) -> NotInjectedError:

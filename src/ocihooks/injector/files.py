@@ -33,6 +33,9 @@ _OF_FILES = LISTS[2:]
 EXTRAS = ("way", "optional", "env")
 """The members that say something about all of a file."""
 
+EVERYWHERE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
+"""The devices that every runtime gives to every container."""
+
 WAYS = AUTO, MOUNT, COPY = ("auto", "mount", "copy")
 """How a file goes into a container: before it is created, by its configuration; or by a hook, which copies."""
 

@@ -20,6 +20,7 @@ from ocihooks.injector.worker import Line, Worker
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeGuard
 
     from ocihooks.injector.container_devices import Devices
     from ocihooks.injector.copying import File
@@ -48,7 +49,9 @@ def inject(target: Target, files: Sequence[InjectorFile], tell: Tell, *, details
     if not items:
         return
     with _opened(target.root) as root:
-        devices = _devices(items, target)
+        devices = _devices(items, target, tell)
+        if devices is None:
+            items = tuple([item for item in items if not _is_device(item)])
         refresh = _refresh(items, root, tell)
         try:
             _inject(_Job(target, items=items, root=root, devices=devices, refresh=refresh, tell=tell, details=details))
@@ -91,13 +94,26 @@ def _opened(path: str) -> Root:
         raise NotInjectedError(message, code="read_failed", file=path, hint=hint) from None
 
 
-def _devices(items: Iterable[Item | Files], target: Target) -> Devices | None:
-    wanted = [item for item in items if isinstance(item, Item) and item.node is not None]
+def _devices(items: Iterable[Item | Files], target: Target, tell: Tell) -> Devices | None:
+    """The devices among *items* on their way; None where there are none, or only optional ones that can't be given."""
+    wanted = sorted(filter(_is_device, items), key=lambda item: item.entry.optional)
     if not wanted:
         return None
     from ocihooks.injector.container_devices import Devices
 
-    return Devices(wanted, target)
+    try:
+        return Devices(wanted, target)
+    except NotInjectedError as error:
+        if not wanted[0].entry.optional:
+            raise
+        tell("info", f"left out, since it is optional: {error}")
+        for item in wanted[1:]:
+            tell("info", f"left out for the same reason: {quoted(item.source, 200)}")
+    return None
+
+
+def _is_device(item: Item | Files) -> TypeGuard[Item]:
+    return isinstance(item, Item) and item.node is not None
 
 
 def _refresh(items: Iterable[Item | Files], root: Root, tell: Tell) -> Refresh | None:
@@ -119,7 +135,7 @@ def _inject(job: _Job) -> None:
             worker.tell(has_libraries and refresh.make(target.root, job.root))
         made = worker.hear()
         if devices is not None:
-            devices.allow()
+            devices.allow(job.tell)
         if made and target.record:
             from ocihooks.injector.undo import keep
 

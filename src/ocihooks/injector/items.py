@@ -9,7 +9,7 @@ import posix
 from ocihooks.errors import os_reason, quoted
 from ocihooks.injector.copying import MOST_BYTES
 from ocihooks.injector.errors import NotInjectedError
-from ocihooks.injector.files import MOUNT, Entry, InjectorFile, Paths, inside
+from ocihooks.injector.files import EVERYWHERE, MOUNT, Entry, InjectorFile, Paths, inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ def _check_variables(file: InjectorFile, target: Target) -> None:
 
 def _is_needed(item: Item, file: InjectorFile, target: Target) -> bool:
     """Whether *target* lacks *item*; raises if a hook can't give it."""
-    if target.has(item.source, item.place):
+    is_there = item.node is not None and item.source == item.place and item.place in EVERYWHERE
+    if is_there or target.has(item.source, item.place):
         return False
     if file.way == MOUNT:
         message = f'{quoted(item.place, 200)} is to be given by "way": "mount", and the container was made without'
