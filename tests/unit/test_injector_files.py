@@ -69,6 +69,7 @@ LISTS: dict[str, tuple[Any, bool]] = {
     "dot": (["/a", "/./b"], False),
     "dots-at-the-end": (["/a", "/b/.."], False),
     "hidden": (["/a", "/.b"], False),
+    "two-planes": (["/a", "/\U0001f600"], True),
     "pair": (["/a", "/b:/c"], False),
     "pair-of-directories": (["/a", "/b:/c/d"], False),
     "object": (["/a", {"source": "/b"}], False),
@@ -122,7 +123,11 @@ def test_only_files_are_kept_as_lists() -> None:
     assert [entry.source for entry in file.entries] == ["/dev/a", "", "/b", "/c", "/d"]
 
 
-@pytest.mark.parametrize("bad", ["", "/b\0", 5, None, {"source": 1}], ids=["empty", "nul", "number", "null", "object"])
+@pytest.mark.parametrize(
+    "bad",
+    ["", "/b\0", "/\ud800", "/a\udcff", 5, None, {"source": 1}, {"source": "/\ud800"}],
+    ids=["empty", "nul", "half", "other-half", "number", "null", "object", "half-in-object"],
+)
 def test_faulty_item_of_a_list(bad: Any) -> None:
     """What can't be used in a list of paths is refused by its place."""
     with pytest.raises(DocumentError) as caught:
@@ -154,6 +159,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "env-text": ({"env": "A=1"}, '/env: expected NAME=VALUE, found "A=1"'),
     "env-number": ({"env": ["A=1", 1]}, "/env/1: expected NAME=VALUE"),
     "env-name": ({"env": ["A"]}, '/env/0: expected NAME=VALUE, found "A"'),
+    "env-half-pair": ({"env": ["A=\ud800"]}, "/env/0: expected NAME=VALUE"),
     "env-no-name": ({"env": ["=1"]}, "/env/0: expected NAME=VALUE"),
     "env-copied": ({"env": ["A=1"], "way": "copy"}, "/env: a hook can't set variables of a container"),
     "directory-copied": (

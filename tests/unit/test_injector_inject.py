@@ -193,6 +193,12 @@ def test_optional_devices_and_others(root: Path, tool: Path) -> None:
         put(root, injector_file(devices=devices))
 
 
+def test_mount_that_is_no_path(root: Path) -> None:
+    """A mount of the container whose place can't be a path hides nothing."""
+    put(root, injector_file(directories=["/first"]), mounts={"/\ud800": ("/srv", "bind"), "/a\0b": ("/srv", "bind")})
+    assert os.listdir(root) == ["first"]
+
+
 def test_devices_that_every_container_has(root: Path) -> None:
     """A device that every container has is not given again, so nothing is wrong where a hook can give none."""
     told = put(root, injector_file(devices=list(EVERYWHERE), directories=["/first"]))

@@ -215,7 +215,7 @@ def _parts(value: "Any", file: str, kind: str, optional: bool) -> "Sequence[Part
 
 def _runs(items: "list[Any]") -> "list[Run]":
     """The runs of `Paths`; none where an item is anything but an absolute path that is the same in a container."""
-    if set(map(type, items)) != {str}:
+    if set(map(type, items)) != {str} or is_no_path("".join(items)):
         return []
     runs = _one_run(items) or _several_runs(items)
     return runs if all(_is_plain(above, names) for above, names, _ in runs) else []
@@ -230,8 +230,6 @@ def _one_run(paths: "list[str]") -> "list[Run]":
 
 
 def _several_runs(paths: "list[str]") -> "list[Run]":
-    if "\0" in "".join(paths):
-        return []
     runs: list[Run] = []
     names: list[str] = []
     above = ""
@@ -251,11 +249,21 @@ def _is_plain(above: str, names: "list[str]") -> bool:
 
 
 def _entry(item: "Any", file: str, kind: str, pointer: str, optional: bool) -> Entry:
-    if type(item) is str and item and "\0" not in item and ":/" not in item:
+    if type(item) is str and item and ":/" not in item and not is_no_path(item):
         return Entry(kind, "" if kind == "directories" else item, item, pointer, optional=optional)
     from ocihooks.injector.forms import entry_of
 
     return entry_of(item, file, kind, pointer, optional)
+
+
+def is_no_path(text: str) -> bool:
+    """Whether *text* has what no path can hold: a NUL character, or half a surrogate pair."""
+    if text.isascii():
+        return "\0" in text
+    try:
+        return b"\0" in text.encode()
+    except UnicodeEncodeError:
+        return True
 
 
 def inside(path: str) -> str | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ocihooks.document import JSONNumber
 from ocihooks.errors import DocumentError, quoted
-from ocihooks.injector.files import AUTO, COPY, FLAG, WAYS, Entry, InjectorFile
+from ocihooks.injector.files import AUTO, COPY, FLAG, WAYS, Entry, InjectorFile, is_no_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def entry_of(item: Any, file: str, kind: str, pointer: str, optional: bool) -> E
     """
     if isinstance(item, dict):
         return _from_object(item, file, kind, pointer, optional)
-    if not isinstance(item, str) or isinstance(item, JSONNumber) or not item or "\0" in item:
+    if not isinstance(item, str) or isinstance(item, JSONNumber) or not item or is_no_path(item):
         raise _no_path(item, file, pointer)
     source, _, rest = item.partition(_PAIR)
     destination = f"/{rest}"
@@ -71,7 +71,7 @@ def _path(members: Mapping[str, Any], name: str, file: str, pointer: str) -> str
     value = members.get(name)
     if value is None:
         return ""
-    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+    if not isinstance(value, str) or not value.startswith("/") or is_no_path(value):
         message, hint = f"expected an absolute path, found {quoted(value, 80)}", "write the path from / down"
         raise DocumentError(message, code="json_type", file=file, pointer=f"{pointer}/{name}", hint=hint)
     return value
@@ -145,7 +145,7 @@ def _environment(value: Any, file: InjectorFile) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise _no_variable(value, file, "/env")
     for index, item in enumerate(value):
-        if type(item) is not str or not item.partition("=")[1] or item.startswith("=") or "\0" in item:
+        if type(item) is not str or not item.partition("=")[1] or item.startswith("=") or is_no_path(item):
             raise _no_variable(item, file, f"/env/{index}")
         if item.partition("=")[0] == file.flag.partition("=")[0]:
             message, hint = "the variable that asks for the file can't be set by it", f"see {FLAG}"

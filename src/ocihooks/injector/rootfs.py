@@ -125,7 +125,7 @@ class Root:
         parent = self._directories.get(above)
         if parent not in self._hidden or parent is None:
             return None
-        _refuse_nul(name)
+        _check(name)
         return Place(parent, name)
 
     def place(self, path: str) -> Place:
@@ -141,7 +141,7 @@ class Root:
     def name(self, path: str) -> Place:
         """The place of *path* itself, also where a link is there."""
         above, _, name = path.rstrip("/").rpartition("/")
-        _refuse_nul(path)
+        _check(path)
         if name in ("", ".", ".."):
             raise IsADirectoryError(errno.EISDIR, posix.strerror(errno.EISDIR))
         parent = self.directory(above)
@@ -265,7 +265,7 @@ class Root:
     def _reached(self, path: str) -> int:
         found = self._directories.get(path)
         if found is None:
-            _refuse_nul(path)
+            _check(path)
             found = self._directories[path] = self._resolved(path)
         return found
 
@@ -298,9 +298,13 @@ class Root:
         return current
 
 
-def _refuse_nul(path: str) -> None:
-    """Raise if the kernel would take *path* for a shorter one."""
-    if "\0" in path:
+def _check(path: str) -> None:
+    """Raise if *path* can't be one for the kernel, or would be a shorter one."""
+    try:
+        is_one = b"\0" not in path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a surrogate pair
+        is_one = False
+    if not is_one:
         raise OSError(errno.EINVAL, posix.strerror(errno.EINVAL))
 
 
