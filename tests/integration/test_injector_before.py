@@ -280,12 +280,13 @@ def test_faulty_files(name: str, simulated: Simulated) -> None:
 
 
 def test_log(simulated: Simulated) -> None:
-    """The log tells which injector files a container was given."""
+    """The log tells which injector files a container was given, without those that it asks for and can't be given."""
     injector = Injector(simulated.wrapper)
     log = simulated.directory / "log"
     injector.wrapper.write_settings(injector_dir=str(injector.directory), log=str(log))
     file = injector.write(binaries=["/bin/true:/opt/true"])
     injector.write("b.json", "OTHER", binaries=["/bin/true:/opt/more"])
+    injector.write("c.json", binaries=["/none/x"], optional=True, way="mount")
     assert create(simulated).returncode == 0
     ask(simulated)
     assert create(simulated).returncode == 0

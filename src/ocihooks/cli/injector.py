@@ -153,7 +153,7 @@ def _filter(sources: Sources, *, dry_run: bool) -> int:
         raise DocumentError(problems=problems)
     before = sys.stdin.buffer.read(MAX_BYTES + 1)
     parse_config(before, STDIN)
-    after = given(before, STDIN, files, sources.settings.injector_dir or DIRECTORY)
+    after, _ = given(before, STDIN, files, sources.settings.injector_dir or DIRECTORY)
     if dry_run:
         write("\n".join(difference(STDIN, before, after)) or "nothing would change")
     else:

@@ -201,7 +201,7 @@ LIVE_MEMBERS = {
     "live.injections[].hooks": "The hooks of rules.",
     "live.injections[].hooks[].rule": "The rule's file.",
     "live.injections[].hooks[].stage": "The stage; precreate for a filter that ran over the configuration.",
-    "live.injections[].injector_files": "The injector files that apply; null where there are none.",
+    "live.injections[].injector_files": "The injector files whose things it got; null where there are none.",
 }
 """Documentation of `live_json`."""
 

@@ -37,7 +37,7 @@ RECORD_MEMBERS = {
     "hooks": "Injection: the hooks of rules.",
     "hooks[].rule": "The rule's file.",
     "hooks[].stage": "The stage; precreate for a filter that ran over the configuration.",
-    "injector_files": "Injection: the injector files that apply; missing where there are none.",
+    "injector_files": "Injection: the injector files whose things it got; missing where there are none.",
     "rule": "Run: the rule's file.",
     "stage": "Run: the stage.",
     "outcome": 'Run: "succeeded", "failed", or what on-failure made of a failure: "warned" or "ignored".',

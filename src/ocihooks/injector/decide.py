@@ -7,7 +7,7 @@ Pure: it sees a configuration, and what the host has. A file goes into a contain
 from __future__ import annotations
 
 from ocihooks.injection import supervised_hook
-from ocihooks.injector.before import Sketch, steps_for, with_environment
+from ocihooks.injector.before import LEFT_OUT, Sketch, steps_for, with_environment
 from ocihooks.injector.errors import NotInjectedError
 from ocihooks.injector.files import AUTO, COPY, DIRECTORY, MOUNT
 
@@ -59,6 +59,12 @@ class Decision:
         self.why = why
         self.steps = steps
         self.problems = problems
+
+    @property
+    def gives(self) -> bool:
+        """Whether the configuration has something that the file says."""
+        is_there = any(step.outcome not in ("", LEFT_OUT) for step in self.steps)
+        return self.way == MOUNT and (is_there or bool(self.file.env))
 
 
 class Outcome:

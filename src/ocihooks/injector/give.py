@@ -65,13 +65,18 @@ def outcome_for(asked: Sequence[InjectorFile], members: Mapping[str, Any], direc
     return decide([(one, things_of(one)) for one in asked], members, directory)
 
 
-def given(data: bytes, file: str, files: Sequence[InjectorFile], directory: str) -> bytes:
+def given(
+    data: bytes, file: str, files: Sequence[InjectorFile], directory: str
+) -> tuple[bytes, tuple[InjectorFile, ...]]:
     """
     The configuration *data* with what its container asks for of *files*; all other bytes stay.
 
     Args:
         file: The path of the configuration, for messages.
         directory: Where the files are, see `decide`.
+
+    Returns:
+        The configuration, and those of the files of which it has something.
 
     Raises:
         NotInjectedError: One of them can't be given; has all problems.
@@ -82,7 +87,7 @@ def given(data: bytes, file: str, files: Sequence[InjectorFile], directory: str)
     problems = [problem for decision in outcome.decisions for error in decision.problems for problem in error.problems]
     if problems:
         raise NotInjectedError(problems=problems)
-    return written(data, file, outcome)
+    return written(data, file, outcome), tuple([one.file for one in outcome.decisions if one.gives])
 
 
 def written(data: bytes, file: str, outcome: Outcome) -> bytes:

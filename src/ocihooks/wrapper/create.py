@@ -133,7 +133,8 @@ def injected(config: "Config", plan: "Plan") -> bytes:
         from ocihooks.injector.give import given
         from ocihooks.injector.packing import unpacked
 
-        data = given(data, config.file, [unpacked(file) for file in plan.injectors], plan.injector_dir)
+        data, files = given(data, config.file, [unpacked(file) for file in plan.injectors], plan.injector_dir)
+        plan.given = tuple([file.file for file in files])
     return filtered(data, plan, config.file) if plan.filters else data
 
 
@@ -153,7 +154,7 @@ def _record(records: str, call: "Call", plan: "Plan") -> None:
     hooks = [{"rule": rule.file, "stage": FILTER_STAGE} for rule in plan.filters]
     hooks += [{"rule": file, "stage": stage} for stage, file, _ in plan.additions.rules]
     told = {"container": call.container_id, "bundle": call.bundle, "operation": call.operation, "hooks": hooks}
-    append(records, "injection", {**told, **_injector_files(plan)})
+    append(records, "injection", {**told, **({"injector_files": plan.given} if plan.given else {})})
 
 
 def _log_plan(log: str, call: "Call", plan: "Plan", changed: bool) -> None:
@@ -166,18 +167,9 @@ def _log_plan(log: str, call: "Call", plan: "Plan", changed: bool) -> None:
         skipped=[rule.name for rule in plan.skipped],
         sandbox=plan.sandbox,
         warnings=[str(problem) for problem in plan.warnings],
-        **_injector_files(plan),
+        **({"injector_files": plan.given} if plan.given else {}),
         **({"modifiers": plan.modifiers} if plan.modifiers else {}),
     )
-
-
-def _injector_files(plan: "Plan") -> "dict[str, object]":
-    """What log and records tell about injector files, if the container asks for some."""
-    if not plan.injectors:
-        return {}
-    from ocihooks.injector.packing import unpacked
-
-    return {"injector_files": [unpacked(data).file for data in plan.injectors]}
 
 
 def _log(log: str, call: "Call", level: str, message: str, **members: object) -> None:

@@ -33,6 +33,7 @@ class Plan:
         hooks: The whole new ``hooks`` object; None where it has all of that already.
         injectors: Injector files, packed, that the container may ask for.
         injector_dir: The directory that they are from.
+        given: The paths of those of which the new configuration has something, once there is one.
         modifiers: Words of the settings for the modifiers that are to be asked.
         filters: Rules whose hooks rewrite the configuration, in order.
         skipped: Rules that matched and were left out since the policy tolerates what is wrong with them.
@@ -45,6 +46,7 @@ class Plan:
         "additions",
         "default_timeout",
         "filters",
+        "given",
         "hooks",
         "injection",
         "injector_dir",
@@ -75,6 +77,7 @@ class Plan:
         self.hooks = hooks
         self.injectors = injectors
         self.injector_dir = injector_dir
+        self.given: tuple[str, ...] = ()
         self.modifiers = modifiers
         self.filters = filters
         self.skipped = skipped
