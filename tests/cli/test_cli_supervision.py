@@ -81,6 +81,15 @@ class TestLogs:
             "c1x  createRuntime  10-a.json  warned  0.25 s  ended with status 3",
         ]
 
+    def test_odd_records(self, records: Path, place: Place, ocihooks: Run) -> None:
+        """What has another type than we write is left out of what is shown."""
+        append(str(records), "injection", INJECTION | {"hooks": 5, "injector_files": "x"})
+        append(str(records), "run", FAILURE | {"argv": 5, "left_running": 7})
+        shown = ocihooks("logs", "--settings", str(place.settings))
+        assert (shown.status, len(shown.stdout.splitlines())) == (0, 2)
+        last = ocihooks("logs", "--last-failure", "--settings", str(place.settings))
+        assert (last.status, "left running" in last.stdout) == (0, False)
+
     @pytest.mark.parametrize(
         ("hooks", "others", "line"),
         [

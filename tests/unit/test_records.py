@@ -10,14 +10,14 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ocihooks.records.append import KEPT_FILES, TEXT_LIMIT, Excerpt, append
-from ocihooks.records.read import Record, Selection, follow, parsed, read_records
+from ocihooks.records.read import Record, Selection, follow, hooks_of, parsed, read_records
 from ocihooks.records.statistics import percentile, statistics
 
 WRITER = """
@@ -214,6 +214,36 @@ def test_following_goes_on_in_the_next_file(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError):  # extend keeps what came before the end
         found.extend(stream)
     assert [record["number"] for record in found] == list(range(40))
+
+
+def test_following_a_file_that_is_emptied(tmp_path: Path) -> None:
+    """Who follows goes on at the beginning of a file that somebody has copied and emptied."""
+    path = tmp_path / "records.jsonl"
+    append(str(path), "run", {"number": "before, and longer than all that follows"})
+    steps: Iterator[Callable[[], object]] = iter(
+        [
+            lambda: append(str(path), "run", {"number": 1}),
+            lambda: (path.write_bytes(b""), append(str(path), "run", {"number": 2})),
+            lambda: append(str(path), "run", {"number": 3}),
+        ]
+    )
+
+    def go_on(_: float) -> None:
+        step = next(steps, None)
+        if step is None:
+            raise TimeoutError
+        step()
+
+    found: list[Record] = []
+    with pytest.raises(TimeoutError):
+        found.extend(follow(str(path), wait=go_on))
+    assert [record["number"] for record in found] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("hooks", [5, "x", {"rule": 1}, [5, None]])
+def test_odd_hooks(hooks: object) -> None:
+    """A record whose hooks are none says nothing of hooks."""
+    assert hooks_of({"kind": "injection", "hooks": hooks, "injector_files": 5}) == []
 
 
 RUN: Record = {"kind": "run", "container": "abc1", "rule": "/etc/h/10-a.json", "stage": "poststop", "outcome": "failed"}

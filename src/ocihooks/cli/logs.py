@@ -18,7 +18,7 @@ from ocihooks.errors import printable
 from ocihooks.execution.words import signal_name
 from ocihooks.injection import FILTER_STAGE
 from ocihooks.places import records_file
-from ocihooks.records.read import Record, Selection, follow, given, is_failure, read_records
+from ocihooks.records.read import Record, Selection, follow, given, is_failure, items, read_records
 from ocihooks.settings import read_settings
 from ocihooks.spec.stage import STAGES
 
@@ -152,7 +152,7 @@ def details(record: Record) -> str:
         ("container", str(record.get("container"))),
         ("rule", str(record.get("rule"))),
         ("stage", str(record.get("stage"))),
-        ("command", shlex.join(map(str, record.get("argv") or ()))),
+        ("command", shlex.join(map(str, items(record, "argv")))),
         ("result", f"{record.get('message')} ({record.get('outcome')})"),
         ("started", f"{record.get('started')}, took {record.get('wall_s')} s"),
         *_ending(record),
@@ -169,8 +169,8 @@ def _ending(record: Record) -> Iterable[tuple[str, str]]:
         yield "signal", f"{signal_name(number) or number}"
     if record.get("killed"):
         yield "killed", f"{record['killed']} processes"
-    if record.get("left_running"):
-        yield "left running", ", ".join(map(str, record["left_running"]))
+    if left := items(record, "left_running"):
+        yield "left running", ", ".join(map(str, left))
 
 
 def _indented(text: str) -> str:

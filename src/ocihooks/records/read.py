@@ -55,15 +55,20 @@ class Selection:
 
 def hooks_of(record: Record) -> list[tuple[str, str]]:
     """The hooks that a record is about, each as the rule's file and the stage."""
-    hooks = record.get("hooks") if record["kind"] == "injection" else [record]
-    return [(str(hook.get("rule")), str(hook.get("stage"))) for hook in hooks or () if isinstance(hook, dict)]
+    hooks = items(record, "hooks") if record["kind"] == "injection" else [record]
+    return [(str(hook.get("rule")), str(hook.get("stage"))) for hook in hooks if isinstance(hook, dict)]
+
+
+def items(record: Record, name: str) -> list[Any]:
+    """The array *name* of a record; empty where it has none."""
+    value = record.get(name)
+    return value if isinstance(value, list) else []
 
 
 def given(record: Record) -> list[str]:
     """What a container got by an injection: hooks and injector files, each as a word for what it is and a file name."""
-    files = record.get("injector_files")
     things = [(stage, rule) for rule, stage in hooks_of(record)]
-    things += [("injector", str(file)) for file in (files if isinstance(files, list) else ())]
+    things += [("injector", str(file)) for file in items(record, "injector_files")]
     return [f"{kind} {os.path.basename(file)}" for kind, file in things] or ["hooks of modifiers"]
 
 
@@ -126,6 +131,7 @@ class _Tail:
     def lines(self) -> list[bytes]:
         """The whole lines that have come; the new file is begun when the old one has nothing more."""
         replaced = self.is_replaced()
+        self.begin_again_where_it_was_cut()
         data = b""
         while self.descriptor is not None and (chunk := os.read(self.descriptor, 1 << 16)):
             data += chunk
@@ -134,6 +140,14 @@ class _Tail:
             self.close()
             self.descriptor = self.open()
         return lines
+
+    def begin_again_where_it_was_cut(self) -> None:
+        """Go to the beginning of a file that is shorter than what was read of it: somebody has emptied it."""
+        if self.descriptor is None:
+            return
+        if os.fstat(self.descriptor).st_size < os.lseek(self.descriptor, 0, os.SEEK_CUR):
+            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            self.rest = b""
 
     def is_replaced(self) -> bool:
         """Whether another file, or the first one, has the name now. Asked before reading, so that nothing is missed."""
