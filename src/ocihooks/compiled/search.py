@@ -6,6 +6,8 @@ A compiled pattern is a pair ``(kind, text)``, since that is what the cached fil
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocihooks.hooksd.patterns import Pattern
+
     CompiledPattern = tuple[int, str]
 
 ANYTHING, EXACT, PREFIX, SUFFIX, PART, RE2 = range(6)
@@ -20,10 +22,11 @@ class Search:
         source: Text of the pattern; what the rule file says, for messages.
     """
 
-    __slots__ = ("_kind", "_text", "source")
+    __slots__ = ("_kind", "_pattern", "_text", "source")
 
     def __init__(self, compiled: "CompiledPattern", source: str) -> None:
         self._kind, self._text = compiled
+        self._pattern: Pattern | None = None  # for RE2, once it was used: a container may have thousands of texts
         self.source = source
 
     def search(self, text: str) -> bool:
@@ -42,10 +45,14 @@ class Search:
             return text.endswith(self._text)
         if kind == PART:
             return self._text in text
-        return True if kind == ANYTHING else _re2_search(self._text, text)
+        if kind == ANYTHING:
+            return True
+        if self._pattern is None:
+            self._pattern = _re2_pattern(self._text)
+        return self._pattern.search(text)
 
 
-def _re2_search(source: str, text: str) -> bool:
+def _re2_pattern(source: str) -> "Pattern":
     from ocihooks.hooksd.patterns import Pattern
 
-    return Pattern(source).search(text)
+    return Pattern(source)

@@ -48,9 +48,9 @@ RARE = {
     ),
     "ocihooks.compiled.sources": ("look", "sources_unchanged", "pack", "packed_unchanged"),
     "ocihooks.engines.mounts": ("is_engines_own", "_found"),
-    "ocihooks.compiled.load": ("_staleness", "load_value"),
-    "ocihooks.compiled.search": ("_re2_search",),
-    "ocihooks.compiled.ruleset": ("count_of",),
+    "ocihooks.compiled.load": ("_read_in_namespace", "_staleness", "load_value"),
+    "ocihooks.compiled.search": ("_re2_pattern",),
+    "ocihooks.compiled.ruleset": ("count_of", "_numbers_of_many"),
     "ocihooks.wrapper.usable": ("_script_problem", "_about"),
     "ocihooks.wrapper.plan": ("make_plan", "supervisor_of_the_package", "_encodable"),
     "ocihooks.wrapper.static": ("parse_static_hooks", "read_static_hooks", "_unknown_stage"),
@@ -59,7 +59,7 @@ RARE = {
     "ocihooks.dropins.once": ("each_once", "_folded_config", "_folded", "_fold"),
     "ocihooks.dropins.inject": ("double_hooks",),
     "ocihooks.dropins.toolkit_runtime": ("_no_runtime", "_print_version", "_complain"),
-    "ocihooks.wrapper.create": ("inject", "filtered", "_record", "_log_plan", "_injector_files", "_log"),
+    "ocihooks.wrapper.create": ("inject", "filtered", "_record", "_log_plan", "_log"),
 }
 """Functions that few calls need: each is unpacked when it is called for the first time."""
 

@@ -22,6 +22,7 @@ class Cache:
 
     Attributes:
         settings_file: The settings that they come from.
+        settings_fixed: Whether the installation names them, so that no user has others.
         hooks_dirs: Hooks directories in place of those of the settings; empty: none.
         file: Where they are kept; "" where there is no safe place.
         skip_file: Where the launcher's data is.
@@ -29,10 +30,11 @@ class Cache:
         identity: What tells them from those of other settings, directories or users.
     """
 
-    __slots__ = ("file", "hooks_dirs", "identity", "settings_file", "skip_file", "start")
+    __slots__ = ("file", "hooks_dirs", "identity", "settings_file", "settings_fixed", "skip_file", "start")
 
     def __init__(self, installation: "Installation", environ: "Mapping[str, str]") -> None:
         self.settings_file = installation.settings or settings_file(environ)
+        self.settings_fixed = bool(installation.settings)
         self.hooks_dirs = installation.hooks_dirs
         self.start = installation.start
         directory = cache_directory(environ, installation.cache_dir)

@@ -107,7 +107,7 @@ def refresh(cache: Cache) -> RuleSet | None:
     if cache.file and not rules.refused and is_quiet(seen, started_ns):
         unchanged = set(before) <= set(seen) and seen == snapshot(_sources(cache, settings))
         if unchanged:
-            _store(cache, seen, rules, shortcut=settings.shortcut)
+            _store(cache, seen, rules, shortcut=settings.shortcut and _decides_for_all(cache))
     return rules
 
 
@@ -131,6 +131,11 @@ def _sources(cache: Cache, settings: Settings) -> Iterable[str]:
         except OSError:
             continue
         yield from [f"{directory}/{name}" for name in sorted(names) if name.endswith(".json")]
+
+
+def _decides_for_all(cache: Cache) -> bool:
+    """Whether nobody gets other settings: a rootless user may make some, where the launcher does not look for them."""
+    return cache.settings_fixed or not is_rootless()
 
 
 def _store(cache: Cache, seen: Snapshot, rules: RuleSet, *, shortcut: bool) -> None:
