@@ -251,9 +251,9 @@ def test_names(root: Root) -> None:
         root.names("/none", 3)
 
 
-@pytest.mark.parametrize("path", ["/a\0/x", "/a/x\0y"])
-def test_nul(root: Root, path: str) -> None:
-    """A path that the kernel would take for a shorter one is refused."""
+@pytest.mark.parametrize("path", ["/a\0/x", "/a/x\0y", "/\ud800/x", "/a/x\ud800y"])
+def test_no_path(root: Root, path: str) -> None:
+    """A path that the kernel would take for a shorter one, or can't have at all, is refused."""
     for ask in (root.directory, root.place, root.name, root.make_directory):
         with pytest.raises(OSError, match="Invalid argument"):
             ask(path)
