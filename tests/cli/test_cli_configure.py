@@ -248,6 +248,43 @@ class TestRunning:
         assert json.loads((engines.root / "seen").read_text()) == {"default-runtime": "runc"}
         assert engines.files() == {}
 
+    @pytest.mark.parametrize(
+        ("saved", "status", "kept"),
+        [
+            pytest.param('{"default-runtime": "runc", "debug": true}', 0, '{"debug": true}', id="edited"),
+            pytest.param('{"default-runtime": "crun"}', 0, '{"default-runtime": "crun"}', id="other-default"),
+            pytest.param('{"default-runtime": "runc", ', 3, '{"default-runtime": "runc", ', id="broken"),
+            pytest.param(None, 0, None, id="removed"),
+        ],
+    )
+    def test_edited_while_the_default_goes(
+        self, engines: EnginePlace, ocihooks: Run, saved: str | None, status: int, kept: str | None
+    ) -> None:
+        """What somebody saves while dockerd's own default stands in its file stays, and only that default goes."""
+        file = engines.etc / "daemon.json"
+        save = f"rm {file}" if saved is None else f"printf '%s' '{saved}' > {file}"
+        engines.program(
+            "docker",
+            f"""case "$*" in
+              *DefaultRuntime*)
+                if [ -e {engines.root}/told ] || grep -qs default-runtime {file}
+                then [ -e {engines.root}/told ] || {save}; : > {engines.root}/told; echo '"runc"'
+                else echo '"ocihooks"'; fi ;;
+              *) echo '{{"ocihooks": {{}}}}' ;;
+            esac""",
+        )
+        assert ocihooks("configure", "docker", *HANDLER).status == 0
+        process = daemon(engines, "dockerd", "--config-file", str(file))
+        try:
+            undone = ocihooks("unconfigure", "docker", *HANDLER, "--reload")
+        finally:
+            end(process)
+        assert (undone.status, engines.files()) == (status, {} if kept is None else {"daemon.json": kept})
+        left = (
+            "{DIR}/etc/daemon.json: was changed by somebody else meanwhile and can't get its former text, so it stays"
+        )
+        assert (left in undone.stderr) is bool(status)
+
     @pytest.mark.parametrize("contained", [False, True])
     def test_daemon_of_a_container(self, engines: EnginePlace, contained: bool) -> None:
         """A daemon in another pid namespace is somebody else's, even if it names the same file."""
@@ -275,6 +312,43 @@ class TestRunning:
             hint: the former configuration is back; look at the engine's own log
             """)
         assert engines.files() == {"daemon.json": "{}\n"}
+        assert list((engines.root / "state").rglob("*.json")) == []
+
+    @pytest.mark.parametrize(
+        ("edit", "status", "kept"),
+        [
+            pytest.param('0,/{/s//{"debug": true, /', 1, '{"debug": true\n}\n', id="edited"),
+            pytest.param("1s/^/oops /", 3, None, id="broken"),
+        ],
+    )
+    def test_rolled_back_after_an_edit(
+        self,
+        engines: EnginePlace,
+        ocihooks: Run,
+        monkeypatch: pytest.MonkeyPatch,
+        edit: str,
+        status: int,
+        kept: str | None,
+    ) -> None:
+        """What somebody saves until then stays; a file that can't be read is left alone, until it is mended."""
+        monkeypatch.setattr(reloading, "WAIT_S", 0.1)
+        file = engines.write("daemon.json", "{}\n")
+        seen = engines.root / "seen"
+        engines.program("docker", f"[ -e {seen} ] || {{ sed -i '{edit}' {file}; cp {file} {seen}; }}; echo '{{}}'")
+        process = daemon(engines, "dockerd", f"--config-file={file}")
+        try:
+            finished = ocihooks("configure", "docker", *HANDLER, "--reload")
+        finally:
+            end(process)
+        assert (finished.status, file.read_text()) == (status, kept or seen.read_text())
+        left = (
+            "the engine does not work with the new configuration, but the file was changed by somebody else meanwhile"
+        )
+        assert (left in finished.stderr) is (kept is None)
+        if kept is None:
+            file.write_text(file.read_text().removeprefix("oops "))
+            assert ocihooks("unconfigure", "docker", *HANDLER).status == 0
+            assert engines.files() == {"daemon.json": "{}\n"}
         assert list((engines.root / "state").rglob("*.json")) == []
 
     def test_restart(self, engines: EnginePlace, ocihooks: Run) -> None:

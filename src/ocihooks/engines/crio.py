@@ -61,7 +61,8 @@ class CRIO:
             for name in runtimes:
                 handlers[name] = _handler(name, expect_table(runtimes, (name,), source.path), source.path)
             default = expect_string(runtime, "default_runtime", _TABLE, source.path) or default
-            hooks_dirs = expect_strings(runtime, "hooks_dir", _TABLE, source.path) or hooks_dirs
+            here = expect_strings(runtime, "hooks_dir", _TABLE, source.path)
+            hooks_dirs = hooks_dirs if here is None else here  # an empty one in a later file means none at all
         default = default or _built_in_default(version)
         if default not in handlers:
             handlers[default] = _handler(default, {}, file)

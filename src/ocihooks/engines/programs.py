@@ -144,4 +144,37 @@ def daemons_with(program: str, options: Sequence[str], default: str, file: str) 
         default: What it is when nobody tells.
     """
     wanted = os.path.realpath(file)
-    return tuple(one for one in daemons(program) if os.path.realpath(one.option(*options) or default) == wanted)
+    named = [one for one in daemons(program) if os.path.realpath(one.option(*options) or default) == wanted]
+    return tuple(one for one in named if _has_our_file(one.pid, wanted))
+
+
+def _has_our_file(pid: int, path: str) -> bool:
+    """
+    Whether *path* is for the process what it is for us: a container can call its process like a daemon.
+
+    Daemons may well have a root or mounts of their own, as snaps and services have, with the machine's configuration in
+    it; so the file itself is compared, or the directory where it would be. Of a process that we may not ask it is taken
+    for granted.
+    """
+    place = path
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    try:
+        return os.path.samestat(os.stat(place), _seen_by(pid, place))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _seen_by(pid: int, path: str) -> os.stat_result:
+    """What the process finds at *path*, where no link is followed, since it would lead through our own root."""
+    fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in filter(None, path.split("/")):
+            inner = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+        return os.fstat(fd)
+    finally:
+        os.close(fd)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ocihooks.engines.containerd import is_template
 from ocihooks.engines.docker import Docker
-from ocihooks.engines.edits import Edit, make, parse
+from ocihooks.engines.edits import Edit, make, parse, undo
 from ocihooks.engines.engine import Engine
 from ocihooks.engines.errors import EngineError
 from ocihooks.engines.files import (
@@ -23,6 +23,7 @@ from ocihooks.engines.files import (
     remove_directories,
 )
 from ocihooks.engines.programs import Daemon, find_program, output_of
+from ocihooks.engines.taking_back import take_back
 from ocihooks.errors import UnavailableError, os_reason, quoted
 
 WAIT_S = 30.0
@@ -60,11 +61,7 @@ def _reload_docker(file: str, name: str, *, present: bool) -> str:
     if not daemons:
         return "dockerd is not running with this file, and reads it when it starts"
     for daemon in daemons:
-        try:
-            os.kill(daemon.pid, signal.SIGHUP)
-        except OSError as error:
-            message = f"process {daemon.pid} can't be told to reload: {os_reason(error)}"
-            raise UnavailableError(message, hint="run it as root") from None
+        _signal(daemon)
     told = f"dockerd {', '.join(str(daemon.pid) for daemon in daemons)} has read its configuration again"
     if not present:  # a reload adds handlers, and takes none away
         for daemon in daemons:
@@ -73,6 +70,18 @@ def _reload_docker(file: str, name: str, *, present: bool) -> str:
     for daemon in daemons:
         _wait("dockerd", partial(_knows, daemon, name))
     return told
+
+
+def _signal(daemon: Daemon) -> None:
+    """Make dockerd read its configuration again."""
+    try:
+        os.kill(daemon.pid, signal.SIGHUP)
+    except ProcessLookupError:
+        message = f"dockerd {daemon.pid} has ended before it could be told to reload"
+        raise UnavailableError(message, hint="start it; it reads its configuration then") from None
+    except OSError as error:
+        message = f"process {daemon.pid} can't be told to reload: {os_reason(error)}"
+        raise UnavailableError(message, hint="run it as root") from None
 
 
 def _forget_default(daemon: Daemon, file: str, name: str) -> None:
@@ -84,15 +93,16 @@ def _forget_default(daemon: Daemon, file: str, name: str) -> None:
     before = read_config_file(file)
     if _DEFAULT in parse("json", before.text or "{}", file) or _told(daemon, "{{json .DefaultRuntime}}") != name:
         return
-    text, _ = make("json", before.text or "{}", (Edit(path=(_DEFAULT,), value="runc"),), file)
+    text, done = make("json", before.text or "{}", (Edit(path=(_DEFAULT,), value="runc"),), file)
     made = missing_directories(os.path.dirname(file))
     make_directories(made)
-    Change(old=before, text=text).write()
+    change = Change(old=before, text=text)
+    change.write()
     try:
-        os.kill(daemon.pid, signal.SIGHUP)
+        _signal(daemon)
         _wait("dockerd", lambda: _told(daemon, "{{json .DefaultRuntime}}") != name)
     finally:
-        Change(old=read_config_file(file), text=before.text if before.exists else None).write()
+        take_back(change, lambda now: undo("json", now.text, done, file) if now.exists else None)
         remove_directories(made)
 
 

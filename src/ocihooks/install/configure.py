@@ -8,22 +8,21 @@ The undo record is written before the first file changes.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ocihooks.engines.edits import Done, are_made, make, parse
 from ocihooks.engines.engine import Handler, Planned, Wanted
-from ocihooks.engines.errors import EngineError
-from ocihooks.engines.files import Change, make_directories, missing_directories, read_config_file, remove_directories
-from ocihooks.engines.former import done_by_others, made_by_others
+from ocihooks.engines.errors import EngineError, LeftError
+from ocihooks.engines.files import Change, ConfigFile, make_directories, missing_directories, remove_directories
+from ocihooks.engines.former import done_by_others, former_text, made_by_others
 from ocihooks.engines.records import EngineRecord, FileRecord, Records, sha256
+from ocihooks.engines.taking_back import ATTEMPTS, take_back
 from ocihooks.errors import OCIHooksError, ReplaceError, UnavailableError, quoted
 from ocihooks.install.install import DEFAULT_NAME, Request, install, installed, prepare_install
 from ocihooks.install.record import Record
 from ocihooks.install.scene import Scene, Target, check_absolute
-
-ATTEMPTS = 5
-"""How often a change is planned anew because somebody else was quicker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +257,9 @@ def _carry_out(records: Records, planned: Configured) -> Configured:
     done = replace(planned, record=replace(planned.record, files=files))
     records.keep(done.record)
     try:
-        write_all(done.changes, done.record.files)
+        write_all(done.changes, done.record.files, partial(_without_us, records, done))
+    except LeftError:  # what is left of it can be undone later
+        raise
     except OCIHooksError:
         _remember(records, done)
         raise
@@ -273,12 +274,26 @@ def _remember(records: Records, done: Configured) -> None:
         records.keep(done.former)
 
 
-def write_all(changes: Sequence[Change], files: Sequence[FileRecord] = ()) -> None:
+def _without_us(records: Records, done: Configured, now: ConfigFile) -> str | None:
+    """What is to be in the file *now*, which somebody else has changed since, for *done* to be undone in it."""
+    former = {one.file for one in done.former.files} if done.former else ()
+    for one in done.record.files:
+        if one.file == now.path and now.path not in former:
+            return former_text(records, one, now)
+    raise EngineError("what was configured before would be lost with that", code="engine_layout", file=now.path)
+
+
+def write_all(
+    changes: Sequence[Change],
+    files: Sequence[FileRecord] = (),
+    without_us: Callable[[ConfigFile], str | None] | None = None,
+) -> None:
     """
     Write all *changes*, or none: when one can't be written, those before it are taken back.
 
     Args:
         files: What is remembered about them, for the directories that they need.
+        without_us: For those that somebody else has changed meanwhile, see `take_back`.
     """
     for one in files:
         make_directories(one.made_directories)
@@ -288,24 +303,33 @@ def write_all(changes: Sequence[Change], files: Sequence[FileRecord] = ()) -> No
         except ReplaceError as error:
             if error.code == "not_durable":
                 number += 1  # noqa: PLW2901  (it was written)
-            take_back(changes[:number])
-            for one in files:
-                remove_directories(one.made_directories)
+            _take_all_back(changes[:number], files, without_us)
             raise
 
 
-def take_back(changes: Sequence[Change]) -> None:
-    """Give the files of *changes*, which were written, their former text."""
-    for change in reversed(changes):
-        former = change.old.text if change.old.exists else None
-        Change(old=read_config_file(change.old.path), text=former, beside=change.beside).write()
+def _take_all_back(
+    changes: Sequence[Change], files: Sequence[FileRecord], without_us: Callable[[ConfigFile], str | None] | None
+) -> None:
+    """Give the files of *changes*, which were written, their former text; one that can't have it keeps none from it."""
+    left: LeftError | None = None
+    for change in reversed([change for change in changes if change.is_any]):
+        try:
+            take_back(change, without_us)
+        except LeftError as error:
+            left = error
+    for one in files:
+        remove_directories(one.made_directories)
+    if left is not None:
+        raise left
 
 
 def roll_back(done: Configured) -> None:
     """Undo a change with which the engine doesn't work; the wrapper stays installed."""
     records = Records(directory=done.target.state_dir)
     with records.changing():
-        take_back(done.changes)
-        for one in done.record.files:
-            remove_directories(one.made_directories)
+        try:
+            _take_all_back(done.changes, done.record.files, partial(_without_us, records, done))
+        except LeftError as error:
+            message = f"the engine does not work with the new configuration, but the file {error.message}"
+            raise LeftError(message, code=error.code, file=error.file, hint=error.hint) from None
         _remember(records, done)

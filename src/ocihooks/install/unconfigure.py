@@ -9,8 +9,9 @@ from ocihooks.engines.files import Change, remove_directories
 from ocihooks.engines.former import relink
 from ocihooks.engines.programs import Daemon
 from ocihooks.engines.records import EngineRecord, named_in
+from ocihooks.engines.taking_back import ATTEMPTS
 from ocihooks.errors import ReplaceError, quoted
-from ocihooks.install.configure import ATTEMPTS, write_all
+from ocihooks.install.configure import write_all
 from ocihooks.install.record import read_record
 from ocihooks.install.scene import Scene, Target
 from ocihooks.install.uninstall import User, in_use, prepare_uninstall, uninstall, users_of
