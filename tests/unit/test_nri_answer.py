@@ -12,11 +12,14 @@ import pytest
 from tests.unit.nri_place import GPU, Rules
 
 from ocihooks.injection import DEFAULT_PATH
+from ocihooks.nri.messages import tells_args
+from ocihooks.nri.wire import part_field
 from ocihooks.testing.nri.engine import CallError, EngineLink
-from ocihooks.testing.nri.objects import GivenHook, Mount, Pod, PodContainer
+from ocihooks.testing.nri.objects import GivenHook, Mount, Pod, PodContainer, creation
 from ocihooks.testing.nri.protocol import mapping, member, members
 
 YES = {"com.example.gpu": "yes"}
+MANY = {f"com.example.{number}": "x" * number for number in range(200)}
 ALWAYS = {"always": True}
 
 
@@ -118,6 +121,38 @@ def test_no_arguments(rules: Rules) -> None:
     with rules.asked() as engine, pytest.raises(CallError, match=r"process\.args is empty") as caught:
         engine.create(PodContainer(args=()))
     assert caught.value.code == 9
+
+
+@pytest.mark.parametrize("shortcut", ["true", "false"])
+def test_no_arguments_and_the_shortcut(shortcut: str, rules: Rules) -> None:
+    """Nor does the shortcut let it start, though it has no text that the rule needs; other containers are let go."""
+    rules.configure(f"shortcut = {shortcut}")
+    rules.rule("10.json", {"commands": ["python3$"]})
+    with rules.asked() as engine:
+        assert engine.create(PodContainer(args=("/bin/sh",))) == {}
+        assert stages(engine.create(PodContainer(args=("python3",)))) == {"createRuntime": ["/bin/true"]}
+        with pytest.raises(CallError, match=r"process\.args is empty"):
+            engine.create(PodContainer(args=()))
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        pytest.param(creation(Pod(), PodContainer(args=("sh", "-c"))), True, id="usual"),
+        pytest.param(creation(Pod(), PodContainer(args=("x" * 300,), annotations=MANY)), True, id="long"),
+        pytest.param(member(2, member(1, "c") + member(4, 300) + members(7, [""])), True, id="empty-argument"),
+        pytest.param(member(1, members(7, ["pod"])) + member(2, member(1, "c")), False, id="none"),
+        pytest.param(creation(Pod(), PodContainer(args=(), env=(":\1x",), annotations=MANY)), False, id="only-others"),
+        pytest.param(member(1, "pod"), False, id="no-container"),
+        pytest.param(b"", False, id="empty"),
+        pytest.param(member(2, member(1, "c") + b"\x09" + bytes(8) + members(7, ["sh"])), False, id="odd-field"),
+        pytest.param(b"\x12\x7f" + member(1, "c1"), False, id="cut-off"),
+    ],
+)
+def test_told_arguments(payload: bytes, told: bool) -> None:
+    """A request that is only stepped over says what the container runs, unless it does not or can't be understood."""
+    framed = part_field(3, payload)
+    assert tells_args(framed, 1) is told
 
 
 def test_present_hooks(rules: Rules) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 import stat
 import threading
@@ -149,6 +150,27 @@ def test_many_and_idle_clients(private_directory: Path, monkeypatch: pytest.Monk
         for client in idle:
             client.close()
         assert len(listener.clients) <= CLIENTS
+
+
+def test_no_descriptor_left(private_directory: Path) -> None:
+    """Who can't be accepted, since there is no descriptor left, waits a moment instead of keeping the plugin busy."""
+    path = private_directory / "m.sock"
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    listener = Listener(Address(path=str(path)))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            listener.serve(listener.socket.fileno(), str)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert (listener.waits_for, listener.clients) == ({}, {})
+        until = time.monotonic() + 10
+        while not listener.waits_for and time.monotonic() < until:
+            time.sleep(0.02)
+        listener.serve(listener.socket.fileno(), str)
+        assert len(listener.clients) == 1
+        listener.close()
 
 
 def test_slow_client(private_directory: Path) -> None:

@@ -121,6 +121,29 @@ def test_not_given(members: dict[str, Any], message: str, rules: Rules) -> None:
         assert engine.adjust(PodContainer()) == NOTHING
 
 
+def test_records(rules: Rules) -> None:
+    """The record names the injector files that gave something, also where there are no hooks; no others."""
+    rules.configure(f'injector-dir = "{rules.root}/injector"\nrecords = "{rules.root}/records.jsonl"')
+    injector(rules, miscellaneous=[f"{rules.root}/tool:/opt/tool"])
+    injector(rules, "copied.json", way="copy", optional=True, miscellaneous=[f"{rules.root}/tool:/opt/copy"])
+    injector(rules, "optional.json", devices=[{"source": "/dev/no-such-device", "optional": True}])
+    injector(rules, "other.json", activation_flag="OTHER", miscellaneous=[f"{rules.root}/tool:/opt/other"])
+    rules.rule("10.json", {"annotations": {"^hook$": "yes"}})
+    there = Mount(destination="/opt/tool", source=f"{rules.root}/tool")
+    with rules.asked() as engine:
+        engine.adjust(PodContainer(id="a1", env=ASKS))
+        engine.adjust(PodContainer(id="b2", env=ASKS, annotations={"hook": "yes"}))
+        engine.adjust(PodContainer(id="c3", annotations={"hook": "yes"}))
+        engine.adjust(PodContainer(id="d4", env=ASKS, mounts=(there,)))
+    lines = [json.loads(line) for line in (rules.root / "records.jsonl").read_text().splitlines()]
+    files = [f"{rules.root}/injector/gpu.json"]
+    assert [(line["container"], len(line["hooks"]), line.get("injector_files")) for line in lines] == [
+        ("a1", 0, files),
+        ("b2", 1, files),
+        ("c3", 1, None),
+    ]
+
+
 def test_copied_by_a_hook(rules: Rules) -> None:
     """What has to be copied is left to the hook that does so, where the container gets that hook."""
     injector(rules, way="copy", miscellaneous=["/etc/hosts:/x"])

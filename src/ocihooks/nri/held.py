@@ -22,7 +22,10 @@ _SOUND_S = 1.0
 class HeldRules(RuleSet):
     """Rules that are unpacked once, and whose patterns are compiled once, since they decide for many containers."""
 
-    __slots__ = ("_by_key", "_others", "_sound", "_sound_until", "_views", "asks_for_mounts")
+    __slots__ = ("_by_key", "_others", "_sound", "_sound_until", "_views", "asks_for_args", "asks_for_mounts")
+
+    asks_for_args: bool
+    """Whether a rule depends on what a container runs, and so can't be decided where that is not told."""
 
     asks_for_mounts: bool
     """Whether a rule depends on the mounts of a container."""
@@ -38,6 +41,7 @@ class HeldRules(RuleSet):
         self._others = [index for index, key in enumerate(keys) if key is None]
         self._sound: set[str] = set()
         self._sound_until = 0.0
+        self.asks_for_args = any(view.when.commands is not None for view in self._views)
         self.asks_for_mounts = any(view.when.has_bind_mounts is not None for view in self._views)
 
     def candidates(self, container: Container) -> list[CompiledRuleView]:

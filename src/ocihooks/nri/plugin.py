@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from ocihooks.errors import Diagnostic, OCIHooksError, RulesError, quoted
 from ocihooks.injection import rule_of
@@ -28,6 +29,7 @@ from ocihooks.nri.messages import (
     label_of,
     new_container_of,
     subscription,
+    tells_args,
 )
 from ocihooks.nri.metrics import Metrics
 from ocihooks.nri.rules import SWITCHED_OFF, LiveRules, State
@@ -238,6 +240,8 @@ def _gets_nothing(message: ttrpc.Message, state: State) -> bool:
     """Whether *message* asks about a container that surely gets nothing, without a look at the parts of the request."""
     if message.too_large or not message.data.startswith(_CREATE):
         return False
+    if state.rules is not None and state.rules.asks_for_args and not tells_args(message.data, len(_CREATE)):
+        return False
     return state.possible is None or not state.possible.found_in(message.data)
 
 
@@ -260,6 +264,11 @@ def _write_down(container: NewContainer, given: Given, rules: HeldRules) -> None
             things=given.things.named(),
             warnings=[str(problem) for problem in given.warnings],
         )
-    if rules.records and given.hooks:
-        hooks = [{"rule": rule_of(entry), "stage": stage} for stage, added in given.hooks.items() for entry in added]
-        append(rules.records, "injection", {"container": container.id, "operation": OPERATION, "hooks": hooks})
+    if rules.records and (given.hooks or given.things.named()):
+        append(rules.records, "injection", _record(container, given))
+
+
+def _record(container: NewContainer, given: Given) -> dict[str, Any]:
+    hooks = [{"rule": rule_of(entry), "stage": stage} for stage, added in given.hooks.items() for entry in added]
+    told = {"container": container.id, "operation": OPERATION, "hooks": hooks}
+    return {**told, "injector_files": list(given.things.files)} if given.things.files else told

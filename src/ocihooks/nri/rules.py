@@ -76,7 +76,7 @@ class TrustedRules(HookManager):
 
     def read(self) -> Snapshot:
         """What the directories say now, without a look at programs, which are looked at when a rule matches."""
-        loaded = load_rules(self.settings)
+        loaded = load_rules(self.settings, watched=True)
         return Snapshot(
             directories=self.directories,
             rules=loaded.rules,
@@ -161,7 +161,8 @@ class LiveRules:
         if not set(before) <= set(seen):
             return  # changed while it was read
         if settings is None:
-            self._wait_for_change(seen)
+            self._ready.set()
+            self._stop.wait(_LOOK_S)  # an empty file may be used in a moment, though it stays as it is
             return
         rules = TrustedRules(settings)
         self._use(rules)

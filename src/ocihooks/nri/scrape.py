@@ -4,6 +4,7 @@ Hands the metrics to Prometheus: HTTP as far as that needs it, on a Unix socket 
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -22,6 +23,12 @@ CLIENTS = 16
 
 PATIENCE_S = 5.0
 """Seconds that a client may take for one request and its answer."""
+
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Why somebody can't be accepted though they are still there."""
+
+_PAUSE_S = 0.5
+"""Seconds until the next attempt then."""
 
 _LOOPBACK = ("127.0.0.1", "::1")
 
@@ -128,6 +135,7 @@ class Listener:
     def __init__(self, address: Address) -> None:
         self._path = address.path
         self.clients: dict[int, Client] = {}
+        self._pause_until = 0.0
         try:
             self.socket = _bound(address)
         except OSError as error:
@@ -146,7 +154,8 @@ class Listener:
     @property
     def waits_for(self) -> dict[int, int]:
         """The descriptors to wait for, each with the events."""
-        listening = {self.socket.fileno(): select.POLLIN} if len(self.clients) < CLIENTS else {}
+        full = len(self.clients) >= CLIENTS or time.monotonic() < self._pause_until
+        listening = {} if full else {self.socket.fileno(): select.POLLIN}
         return listening | {number: client.events for number, client in self.clients.items()}
 
     def serve(self, descriptor: int, text: Callable[[], str]) -> None:
@@ -159,8 +168,10 @@ class Listener:
     def _accept(self) -> None:
         try:
             connected, _ = self.socket.accept()
-        except OSError:  # it has gone again
-            return
+        except OSError as error:
+            if error.errno in _SCARCE:  # they would come again at once, and wait where they are
+                self._pause_until = time.monotonic() + _PAUSE_S
+            return  # else it has gone again
         self.clients[connected.fileno()] = Client(connected)
 
     def drop_late(self) -> None:

@@ -27,11 +27,13 @@ class Things:
         mounts: Entries as those of ``mounts`` in config.json.
         devices: Entries as those of ``linux.devices``; the engine allows their use.
         env: Variables that are new or have a new value, as ``NAME=VALUE``.
+        files: The paths of the injector files of which the container then has something.
     """
 
     mounts: Sequence[Mapping[str, Any]] = ()
     devices: Sequence[Mapping[str, Any]] = ()
     env: Sequence[str] = ()
+    files: Sequence[str] = ()
 
     def named(self) -> list[str]:
         """What each of them is called in messages; values of variables are left out."""
@@ -75,7 +77,8 @@ def things_for(
     if problems:
         raise NotInjectedError(problems=problems)
     changed = [entry for entry in outcome.env or () if entry not in env]
-    return Things(mounts=outcome.mounts, devices=outcome.devices, env=changed)
+    files = [decision.file.file for decision in outcome.decisions if decision.gives]
+    return Things(mounts=outcome.mounts, devices=outcome.devices, env=changed, files=files)
 
 
 def _not_allowed(outcome: Outcome) -> list[Diagnostic]:

@@ -18,6 +18,9 @@ _NUMBER, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _MAX_NUMBER_BYTES = 10
 _64_BITS = (1 << 64) - 1
 
+NOT_FOUND = (0, 0)
+"""Where a field is that a message does not have: there is a tag before any."""
+
 
 class WireError(ValueError):
     """Bytes that are no message; the text says why."""
@@ -95,6 +98,31 @@ def number_at(data: bytes, at: int) -> tuple[int, int]:
             return value & _64_BITS, place + 1
         shift += 7
     raise WireError(f"a number of more than {_MAX_NUMBER_BYTES} bytes")
+
+
+def found_field(data: bytes, at: int, end: int, number: int) -> tuple[int, int]:
+    """
+    Where the first text or message in field *number* of the message between *at* and *end* is; `NOT_FOUND`: nowhere.
+
+    Raises:
+        WireError: There is something that is no field on the way to it, or none that a message here has.
+        IndexError: The data ends before.
+    """
+    wanted = number << 3 | _BYTES
+    while at < end:
+        tag, size = data[at], data[at + 1]
+        if tag & 0x87 == _BYTES and size < 128 and tag != wanted:  # as in `_split_into`
+            at += 2 + size
+            continue
+        tag, at = number_at(data, at)
+        size, at = number_at(data, at)
+        if tag & 7 == _BYTES:
+            if tag == wanted:
+                return at, at + size
+            at += size
+        elif tag & 7 != _NUMBER:
+            raise WireError(f"there is no wire type {tag & 7}")
+    return NOT_FOUND
 
 
 def _fixed_size(kind: int) -> int:
