@@ -123,6 +123,22 @@ def test_no_arguments(rules: Rules) -> None:
     assert caught.value.code == 9
 
 
+@pytest.mark.parametrize(
+    "container",
+    [
+        PodContainer(annotations={"a": "yes\0no"}),
+        PodContainer(annotations={"a\0": "yes"}),
+        PodContainer(args=("a\0b",)),
+    ],
+    ids=["value", "name", "argument"],
+)
+def test_nul(container: PodContainer, rules: Rules) -> None:
+    """A NUL character in what rules ask about is refused, since runtimes would read it differently."""
+    rules.rule("10.json", ALWAYS)
+    with rules.asked() as engine, pytest.raises(CallError, match="a NUL character in "):
+        engine.create(container)
+
+
 @pytest.mark.parametrize("shortcut", ["true", "false"])
 def test_no_arguments_and_the_shortcut(shortcut: str, rules: Rules) -> None:
     """Nor does the shortcut let it start, though it has no text that the rule needs; other containers are let go."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ocihooks.errors import Diagnostic, OCIHooksError, RulesError, quoted
+from ocihooks.faults import nul_in
 from ocihooks.injection import rule_of
 from ocihooks.nri import ttrpc
 from ocihooks.nri.answer import NOTHING, Given, decide, named, refusal
@@ -206,7 +207,12 @@ class Plugin:
     def _given(self, container: NewContainer, state: State) -> Given:
         if state.refused:
             raise RulesError(problems=state.refused)
-        return NOTHING if state.rules is None else decide(container, state.rules)
+        if state.rules is None:
+            return NOTHING
+        args, annotations = container.args or (), container.annotations
+        if "\0" in "".join((*args, *annotations, *annotations.values())):
+            raise next(nul_in(args, annotations, "the request"))
+        return decide(container, state.rules)
 
     def _refused(self, payload: bytes, container: NewContainer | None, error: OCIHooksError) -> bytes:
         label = container.label if container else label_of(payload)
