@@ -16,8 +16,9 @@ from tests.unit.injecting import Told, everything, injector_file, leftovers, put
 from ocihooks.errors import OCIHooksError, UntrustedError
 from ocihooks.injector import undo as module
 from ocihooks.injector.errors import NotInjectedError
-from ocihooks.injector.target import record_file
-from ocihooks.injector.undo import undo
+from ocihooks.injector.rootfs import Root
+from ocihooks.injector.target import Target, record_file
+from ocihooks.injector.undo import MOST_RECORDS, keep, undo
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="reads what only root could have written")
 
@@ -232,14 +233,72 @@ def test_untrusted_record(root: Path, tool: Path, record: str, kind: str) -> Non
 
 
 def test_too_many_records(root: Path, tool: Path, record: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records do not become more and more: those whose bundle is gone are removed, and odd ones, but no others."""
+    """Records do not become more and more: those whose bundle is gone are removed, but nothing else."""
     directory = Path(record).parent
     put_and_keep(root, tool, record, name=("c1", str(root)))
+    kept = {"r.json", "odd.json", "unsafe.json", "a.json", ".new.json", ".new.json.ocihooks-1-ab", "new.txt"}
+    for name in kept - {"r.json", "a.json", "odd.json"}:
+        shutil.copy(write_record(f"{directory}/gone.json", root, {"name": ["c2", "/none"]}), directory / name)
+    (directory / "unsafe.json").chmod(0o666)
     (directory / "odd.json").write_text("x")
+    (directory / "a.json").mkdir()
     monkeypatch.setattr(module, "MOST_RECORDS", 2)
-    for number in range(3):
-        put(root, injector_file(directories=[f"/d{number}"]), record=f"{directory}/{number}.json", name=NAME)
-    assert sorted(os.listdir(directory)) == ["2.json", "r.json"] or sorted(os.listdir(directory)) == ["r.json"]
+    put(root, injector_file(directories=["/d"]), record=f"{directory}/last.json", name=("c3", str(root)))
+    assert set(os.listdir(directory)) == {*kept, "last.json"}
+
+
+def test_bundle_that_can_not_be_looked_at(root: Path, record: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record is removed only where its bundle is surely gone."""
+    link = root / "loop"
+    link.symlink_to(link)
+    write_record(record, root, {"name": ["c1", f"{link}/bundle"]})
+    monkeypatch.setattr(module, "MOST_RECORDS", 1)
+    put(root, injector_file(directories=["/d"]), record=f"{Path(record).parent}/2.json", name=("c2", str(root)))
+    assert os.path.exists(record)
+
+
+def kept_at_once(root: Path, directory: Path, count: int) -> list[int]:
+    """The statuses with which processes end that keep a record each at the same time; 0 for those that could."""
+    children = []
+    go, going = os.pipe()
+    for number in range(count):
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                os.close(going)
+                os.read(go, 1)
+                with Root(str(root)) as opened:
+                    keep(Target(str(root), record=f"{directory}/own{number}.json", name=("c", str(root))), opened, ())
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    for fd in (go, going):
+        os.close(fd)
+    return [os.waitpid(child, 0)[1] for child in children]
+
+
+def test_too_many_records_at_once(root: Path, record: str) -> None:
+    """Containers that start at the same time don't hinder each other when they remove old records."""
+    directory = Path(record).parent
+    for number in range(MOST_RECORDS + 5):
+        write_record(f"{directory}/{number}.json", root, {"name": ["c", "/none"]})
+    assert kept_at_once(root, directory, 4) == [0] * 4
+    assert sorted(os.listdir(directory)) == [f"own{number}.json" for number in range(4)]
+
+
+def test_record_that_somebody_else_removes(root: Path, record: str) -> None:
+    """A record that is removed while it is used has been used all the same."""
+    write_record(record, root, {"root": f"{root}/none"})
+    told = []
+
+    def tell(level: str, text: str) -> None:
+        told.append(level)
+        os.unlink(record)
+
+    undo(record, NAME, tell)
+    assert told == ["debug"]
 
 
 def test_record_file() -> None:
@@ -299,12 +358,13 @@ FORGED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def write_record(record: str, root: Path, members: dict[str, Any]) -> None:
+def write_record(record: str, root: Path, members: dict[str, Any]) -> str:
     """Write a record as root could."""
-    os.makedirs(os.path.dirname(record), mode=0o700)
+    os.makedirs(os.path.dirname(record), mode=0o700, exist_ok=True)
     inode = [root.stat().st_dev, root.stat().st_ino]
     document = {"version": 1, "name": NAME, "root": str(root), "inode": inode, "made": [], **members}
     Path(record).write_text(json.dumps(document))
+    return record
 
 
 @pytest.mark.parametrize("name", FORGED)

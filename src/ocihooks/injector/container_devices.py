@@ -166,13 +166,15 @@ def _allowing_file(pid: int) -> str:
     path = next((line.split(":", 2)[2] for line in cgroups if "devices" in line.split(":", 2)[1].split(",")), "")
     for line in mounts if path else ():
         fields, _, kind = line.partition(" - ")
-        top, place = fields.split()[3:5]
-        if kind.split()[:1] == ["cgroup"] and "devices" in kind.split()[-1].split(","):
+        top, place = fields.split(" ")[3:5]
+        words = kind.split(" ")
+        if words[0] == "cgroup" and "devices" in words[-1].split(","):
             below = path if top == "/" else path.removeprefix(top)
             return f"{place}{below.rstrip('/')}/devices.allow"
     return ""
 
 
 def _read(path: str) -> list[str]:
-    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-        return stream.read().splitlines()
+    """The lines of *path*; the kernel ends them by "\n" and lets all else be in names that stand in them."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
+        return [line.removesuffix("\n") for line in stream]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posix
 import sys
+from time import thread_time
 
 from ocihooks.errors import OCIHooksError, quoted
 from ocihooks.injector.elf import MAGIC, is_static
@@ -35,11 +36,17 @@ PROGRAMS = ("/sbin/ldconfig.real", "/sbin/ldconfig", "/usr/sbin/ldconfig")
 USUAL = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 """Directories that it looks into without being told, besides those of the architecture."""
 
-MOST_FILES, MOST_BYTES, MOST_NAMES = 100, 1 << 20, 10_000
-"""How much configuration of a container is read."""
+MOST_FILES, MOST_BYTES, MOST_NAMES = 100, 1 << 18, 10_000
+"""How much configuration of a container is read, and how many names of one directory."""
 
-MOST_PATTERNS, MOST_DIRECTORIES, PATTERN_CHARACTERS = 100, 1000, 4096
-"""How much of what it says is done: each pattern may need a look at a whole directory, each directory a descriptor."""
+MOST_PATTERNS, MOST_DIRECTORIES = 100, 1000
+"""How much of what it says is done."""
+
+MOST_STEPS = 1_000_000
+"""How much work patterns may be, see `_steps`; a step takes up to 0.35 microseconds."""
+
+MOST_CPU_S = 1.0
+"""How long it may keep a processor busy: a way through links costs up to 2 ms, and a file may need 40 of them."""
 
 _PROGRAM_BYTES = 16 << 20
 _MFD_EXEC = 0x10
@@ -119,7 +126,7 @@ class Configuration:
         unread: What could not be read, as sentences.
     """
 
-    __slots__ = ("_bytes", "_files", "_patterns", "_root", "directories", "unread")
+    __slots__ = ("_bytes", "_files", "_patterns", "_root", "_started_s", "_steps", "directories", "unread")
 
     def __init__(self, root: Root) -> None:
         self.directories: list[str] = []
@@ -128,6 +135,8 @@ class Configuration:
         self._files = 0
         self._bytes = 0
         self._patterns = 0
+        self._steps = 0
+        self._started_s = thread_time()
         if _is_there(root, CONFIGURATION):
             self._read(CONFIGURATION)
 
@@ -143,8 +152,10 @@ class Configuration:
         except OSError as error:
             self.unread.append(f"{quoted(path, 200)} of the container is left out: {error.strerror}")
             return
+        finally:
+            self._root.forget()  # links may lead through any number of directories, and each one is a descriptor
         self._bytes += len(data)
-        for line in (*data.decode("utf-8", "surrogateescape").splitlines(), ""):
+        for line in (*data.decode("utf-8", "surrogateescape").split("\n"), ""):
             if self._is_too_much():
                 self.unread.append(f"{quoted(path, 200)} of the container is not read to its end: it is too much")
                 return
@@ -155,17 +166,21 @@ class Configuration:
             self._files > MOST_FILES
             or self._bytes >= MOST_BYTES
             or self._patterns > MOST_PATTERNS
+            or self._steps > MOST_STEPS
             or len(self.directories) > MOST_DIRECTORIES
+            or thread_time() - self._started_s > MOST_CPU_S
         )
 
     def _take(self, line: str, path: str) -> None:
         words = line.split()
         if words[:1] == ["include"]:
             for pattern in words[1:]:
-                self._patterns += 1 if len(pattern) <= PATTERN_CHARACTERS else MOST_PATTERNS + 1
+                self._patterns += 1
                 if self._is_too_much():
                     return
                 for file in self._files_of(pattern if pattern.startswith("/") else f"{_above(path)}/{pattern}"):
+                    if self._is_too_much():
+                        return
                     self._read(file)
         elif line.startswith("/") and "\0" not in line:
             self.directories.append(line)
@@ -177,9 +192,24 @@ class Configuration:
             names = self._root.names(directory, MOST_NAMES)
         except OSError:
             return
+        finally:
+            self._root.forget()
+        self._steps += _steps(len(names), name)
+        if self._is_too_much():
+            return
         for found in sorted(_fitting(names, name)):
-            if not found.startswith(".") and self._files <= MOST_FILES:
+            if not found.startswith("."):
                 yield f"{directory}/{found}"
+
+
+def _steps(names: int, pattern: str) -> int:
+    """
+    How much work it is to find out which of so many *names* a *pattern* fits; `*.conf` and 50 files are 1,260 steps.
+
+    Each character of the pattern may be tried at each of a name's 255 places, but once, since what a star has taken is
+    never taken back. To read a name costs as much as eight characters, to understand a pattern as much as 40 names.
+    """
+    return (names + 40) * (len(pattern) + 8)
 
 
 def _fitting(names: list[str], pattern: str) -> list[str]:

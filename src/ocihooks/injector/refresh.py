@@ -142,12 +142,15 @@ def prepared(root: Root, tell: Tell) -> Refresh | None:
 
 
 def _followed(root: Root, paths: tuple[str, ...]) -> frozenset[str]:
+    """Where in *root* the directories at *paths* are that are there; none of them stays open."""
     found = set()
     for path in paths:
         try:
             found.add(root.where(root.directory(path)))
         except OSError:
             continue
+        finally:
+            root.forget()
     return frozenset(found)
 
 

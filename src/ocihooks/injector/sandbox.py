@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import posix
+from select import POLLIN, poll
 from sys import byteorder
 from time import monotonic
 
@@ -132,56 +133,80 @@ def file_system_in_memory(size_bytes: int, files: dict[str, bytes]) -> int:
 def run(start: Start, deadline_s: float = DEADLINE_S) -> Ended:
     """Run a program and wait for its end."""
     readable, writable = posix.pipe()  # what the program says
-    refusals, refusing = posix.pipe()
+    refusals, refusing = posix.pipe()  # what the kernel refuses; at its end when the process between has ended
+    awaited, awaiting = posix.pipe()  # at its end when nobody waits any more
     child = posix.fork()
     if not child:
-        _keep(start, writable, refusing)
-    for fd in (writable, refusing):
+        _keep(start, writable, refusing, awaited, (readable, refusals, awaiting))
+    for fd in (writable, refusing, awaited):
         posix.close(fd)
     try:
-        said, in_time = _listen(readable, deadline_s)
-        if not in_time:
-            posix.kill(child, _SIGKILL)
-        _, status = posix.waitpid(child, 0)
-        refused = int.from_bytes(posix.read(refusals, 4), byteorder)
+        said, refused, in_time = _listen(readable, refusals, deadline_s)
     finally:
-        for fd in (readable, refusals):
+        for fd in (readable, refusals, awaiting):
             posix.close(fd)
-    return Ended(posix.waitstatus_to_exitcode(status) if in_time else None, said, refused)
+        _, status = posix.waitpid(child, 0)
+    return Ended(posix.waitstatus_to_exitcode(status) if in_time else None, said, int.from_bytes(refused, byteorder))
 
 
-def _listen(readable: int, deadline_s: float) -> tuple[bytes, bool]:
-    """The beginning of what is said until all who could say something have ended, and whether that was in time."""
-    from select import POLLIN, poll
+def _listen(readable: int, refusals: int, deadline_s: float) -> tuple[bytes, bytes, bool]:
+    """
+    The beginning of what is said, what is refused, and whether all ended in time.
 
-    said, end, waiting = b"", monotonic() + deadline_s, poll()
-    waiting.register(readable, POLLIN)
-    while (left := end - monotonic()) > 0:
-        if waiting.poll(left * 1000):
-            data = posix.read(readable, 65536)
+    The program may close its output long before it ends; the process between keeps its own end open.
+    """
+    end, waiting = monotonic() + deadline_s, poll()
+    heard, still_open = {readable: b"", refusals: b""}, {readable, refusals}
+    for fd in heard:
+        waiting.register(fd, POLLIN)
+    while still_open and (left := end - monotonic()) > 0:
+        for fd, _ in waiting.poll(left * 1000):
+            data = posix.read(fd, 65536)
+            heard[fd] = (heard[fd] + data)[:SAID_BYTES]
             if not data:
-                return said, True
-            said = (said + data)[:SAID_BYTES]
-    return said, False
+                waiting.unregister(fd)
+                still_open.remove(fd)
+    return heard[readable], heard[refusals], not still_open
 
 
-def _keep(start: Start, writable: int, refusing: int) -> None:
-    """The process between: its only child is the first of its process namespace, and both end together."""
+def _keep(start: Start, writable: int, refusing: int, awaited: int, others: Sequence[int]) -> None:
+    """The process between: its only child is the first of its process namespace, and both end when nobody waits."""
     status = 1
     try:
-        library_call("prctl", _SET_PDEATHSIG, _SIGKILL)
+        for fd in others:
+            posix.close(fd)
         library_call("unshare", _NEWPID)
         child = posix.fork()
         if not child:
             _become(start, writable, refusing)
         posix.close(writable)
-        _, ended = posix.waitpid(child, 0)
-        code = posix.waitstatus_to_exitcode(ended)
-        status = code if code >= 0 else _BY_SIGNAL - code
+        status = _end_of(child, awaited)
     except OSError as error:
         posix.write(refusing, packed(error.errno or errno.EPERM, 4))
     finally:
         posix._exit(status)  # noqa: SLF001
+
+
+def _end_of(child: int, awaited: int) -> int:
+    """The status with which *child* ends; once it is not awaited any more it is killed, whatever it has done."""
+    ended = False
+    try:
+        ended = _ends(child, awaited)
+    finally:
+        if not ended:
+            posix.kill(child, _SIGKILL)
+    if not ended:
+        return _BY_SIGNAL + _SIGKILL
+    code = posix.waitstatus_to_exitcode(posix.waitpid(child, 0)[1])
+    return code if code >= 0 else _BY_SIGNAL - code
+
+
+def _ends(child: int, awaited: int) -> bool:
+    """Whether *child* ends while it is *awaited*."""
+    waiting, end = poll(), posix.pidfd_open(child)
+    for fd in (end, awaited):
+        waiting.register(fd, POLLIN)
+    return any(fd == end for fd, _ in waiting.poll())
 
 
 def _become(start: Start, writable: int, refusing: int) -> None:
@@ -272,9 +297,14 @@ def _keep_one_for_programs() -> None:
 
 
 def _arrange(fds: dict[int, int]) -> None:
-    """Have the descriptors *fds*, and no others; only the first three are the program's."""
-    free = max(*fds, *fds.values()) + 1
-    moved = {number: posix.dup2(fd, free + number, inheritable=False) for number, fd in fds.items()}
+    """
+    Have the descriptors *fds*, and no others; only the first three are the program's.
+
+    They are moved out of their way first, to low numbers: higher ones than all that are open may not be allowed.
+    """
+    free = iter(range(max(fds) + 1, 1 << 20))
+    places = {number: next(place for place in free if place not in fds.values()) for number in fds}
+    moved = {number: posix.dup2(fd, places[number], inheritable=False) for number, fd in fds.items()}
     for number, fd in moved.items():
         posix.dup2(fd, number, inheritable=number <= 2)
     posix.closerange(max(fds) + 1, 1 << 20)

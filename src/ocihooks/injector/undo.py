@@ -78,14 +78,39 @@ def _make_directory(directory: str) -> None:
 
 
 def _sweep(directory: str) -> None:
-    """Where there are too many records, remove those of containers whose bundle is gone."""
-    names = posix.listdir(directory)
-    for name in names if len(names) > MOST_RECORDS else ():
-        path = f"{directory}/{name}"
-        try:
-            posix.stat(_read(path)["name"][1])
-        except (OSError, OCIHooksError):
-            posix.unlink(path)
+    """
+    Where there are too many records, remove those of containers whose bundle is gone.
+
+    Others may do the same at the same time; what can't be read or removed now stays for the next time.
+    """
+    try:
+        records = [name for name in posix.listdir(directory) if name.endswith(".json") and not name.startswith(".")]
+    except OSError:
+        return
+    for name in records if len(records) > MOST_RECORDS else ():
+        record = f"{directory}/{name}"
+        if _is_stale(record):
+            _remove(record)
+
+
+def _is_stale(record: str) -> bool:
+    """Whether *record* is of a container whose bundle is gone; one that we can't read may be another version's."""
+    try:
+        bundle = _read(record)["name"][1]
+    except (OSError, OCIHooksError):
+        return False
+    try:
+        posix.stat(bundle)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
+
+
+def _remove(record: str) -> None:
+    try:
+        posix.unlink(record)
+    except OSError:
+        return
 
 
 def undo(record: str, name: tuple[str, str], tell: Tell) -> None:
@@ -111,7 +136,10 @@ def undo(record: str, name: tuple[str, str], tell: Tell) -> None:
                 _undo(root, found["made"], tell)
             else:
                 tell("warning", f"{found['root']}: nothing is undone, since another directory is in the root's place")
-    posix.unlink(record)
+    try:
+        posix.unlink(record)
+    except FileNotFoundError:  # the start of another container was faster, see `_sweep`
+        return
 
 
 def _read(record: str) -> dict[str, Any]:
