@@ -675,6 +675,13 @@ KINDS: tuple[Kind, ...] = (
         '"sh" is found anywhere in the command, also as part of a longer name',
     ),
     _kind(
+        "unfinished",
+        _E,
+        "A rule or settings file is empty and was changed less than two seconds ago, so it may be just being written.",
+        "Try again in a moment; write such files elsewhere and rename them.",
+        "is empty and was changed less than 2 seconds ago, so it may be just being written",
+    ),
+    _kind(
         "unknown_key",
         _E,
         "The settings have a table or key that does not exist.",

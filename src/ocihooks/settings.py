@@ -13,6 +13,7 @@ from ocihooks.hooksd.directories import DEFAULT_DIR, OVERRIDE_DIR
 from ocihooks.places import RECORDS_FILE, SETTINGS_FILE, settings_file
 from ocihooks.spec.members import json_type
 from ocihooks.trust import Trust, explained, read_trusted, trust_here
+from ocihooks.unfinished import Patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -286,10 +287,11 @@ def read_settings(file: str) -> Settings:
 
     Raises:
         SettingsError: It is broken; has all problems.
-        UntrustedError: Somebody else could have written it.
+        UntrustedError: Somebody else could have written it; or it may be just being written.
     """
+    trust = trust_here()
     try:
-        data = read_trusted(file, trust_here())
+        data = Patience().read(file, lambda path: read_trusted(path, trust))
     except FileNotFoundError:
         return Settings()
     except OSError as error:

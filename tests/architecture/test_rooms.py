@@ -37,12 +37,13 @@ KNOWS: dict[str, set[str]] = {
     "execution": {"document", "errors", "faults", "hooksd", "quoting", "spec"},
     "records": set(),
     "supervisor": {"errors", "execution", "injection", "records", "replace", "wrapper"},
-    "settings": {"errors", "hooksd", "places", "spec", "trust"},
+    "unfinished": {"errors"},
+    "settings": {"errors", "hooksd", "places", "spec", "trust", "unfinished"},
     "compiled": {"errors", "hooksd", "injection", "injector", "places", "replace", "trust", "version"},
     "wrapper": {
         *("", "compiled", "document", "engines", "errors", "execution", "faults", "hooksd", "injection", "injector"),
         *("modifiers", "places", "reading"),
-        *("records", "replace", "settings", "spec", "trust", "version"),
+        *("records", "replace", "settings", "spec", "trust", "unfinished", "version"),
     },
     "dropins": {
         *(
@@ -80,8 +81,8 @@ KNOWS: dict[str, set[str]] = {
     "bundle": {"document", "injection", "replace"},
     "simulation": {"errors", "execution", "injection", "injector", "replace", "spec"},
     "nri": {
-        *("compiled", "document", "engines", "errors", "hooksd", "injection", "injector", "records", "settings"),
-        "wrapper",
+        *("compiled", "document", "engines", "errors", "faults", "hooksd", "injection", "injector", "records"),
+        *("settings", "wrapper"),
     },
     "manifests": {"errors", "injector", "modifiers", "trust"},
     "hook_program": {"document", "errors", "hooksd", "injection", "spec"},

@@ -77,10 +77,12 @@ class Place:
         return self.write(file, json.dumps(document))
 
     def write(self, file: str, text: str) -> Path:
-        """Write any file; {DIR} stands for the root."""
+        """Write any file; {DIR} stands for the root. An empty one is old, so that it is a mask."""
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("{DIR}", str(self.root)))
+        if not text:
+            os.utime(path, (0, 0))
         return path
 
     def bundle(self, name: str = "bundle", **config: Any) -> MadeBundle:

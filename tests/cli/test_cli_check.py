@@ -38,7 +38,7 @@ class TestMachine:
         """Without settings all is as by default; missing default directories are no finding."""
         place.settings.unlink()
         assert ocihooks("check", "--settings", "{DIR}/etc/config.toml").status == 2
-        place.settings.write_text("")
+        place.write("etc/config.toml", "")
         assert "missing_directory" not in ocihooks("check", "SETTINGS", "--json").stdout
 
     def test_everything_at_once(self, place: Place, ocihooks: Run) -> None:

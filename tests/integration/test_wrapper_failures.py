@@ -158,6 +158,12 @@ def file_as_directory(wrapper: Wrapper, _: MadeBundle) -> None:
     wrapper.hooks_dirs[1].write_text("")
 
 
+def being_written(file: Path) -> None:
+    """An empty file that was changed just now; its time is a little late, so that a slow machine does not matter."""
+    file.touch(0o644)
+    os.utime(file, (time.time() + 1.5,) * 2)
+
+
 def settings_of_somebody_else(wrapper: Wrapper, _: MadeBundle) -> None:
     give_away(wrapper.write_settings())
 
@@ -236,6 +242,7 @@ RULES: dict[str, tuple[Break, tuple[str, ...]]] = {
     "link-to-one-of-somebody-else": (link_to_a_rule_of_somebody_else, ("a.json: not used", "belongs to user 1")),
     "link-loop": (link_loop, ("a.json", "b.json", "links")),
     "fifo": (fifo_as_rule, ("a.json: expected a regular file",)),
+    "being-written": (lambda w, _: being_written(w.hooks_dirs[0] / "a.json"), ("a.json: is empty", "try again")),
     "directory": (directory_as_rule, ("a.json: expected a regular file",)),
     "device": (device_as_rule, ("a.json: not used", "/dev/zero")),
     "directory-of-somebody-else": (directory_of_somebody_else, ("override.d: not used", "belongs to user 1")),
@@ -251,6 +258,7 @@ SETTINGS: dict[str, tuple[Break, tuple[str, ...]]] = {
     "type": (writes_settings('[ocihooks]\nsandbox = "yes"\n'), ("ocihooks.sandbox", "expected true or false", '"yes"')),
     "policy": (writes_settings('[ocihooks.rules."a.json"]\non-invalid = "skip"\n'), ("a.json", '"skip"')),
     "of-somebody-else": (settings_of_somebody_else, ("config.toml: not used", "belongs to user 1")),
+    "being-written": (lambda w, _: being_written(w.settings), ("config.toml: is empty", "try again")),
     "directory": (directory_as_settings, ("config.toml: expected a regular file",)),
     "fifo": (fifo_as_settings, ("config.toml: expected a regular file",)),
     "static-missing": (static_file(None), ("static.json: there is no such static hook file",)),

@@ -79,11 +79,13 @@ class Wrapper:
         return self.write_file(name, json.dumps(rule), directory=directory)
 
     def write_file(self, name: str, text: str | bytes, *, directory: int = 0) -> Path:
-        """Write any file to a hooks directory, whole at every instant."""
+        """Write any file to a hooks directory, whole at every instant; an empty one is old, so that it is a mask."""
         file = self.hooks_dirs[directory] / name
         new = self.hooks_dirs[directory] / f".{name}.new"
         new.write_bytes(text if isinstance(text, bytes) else text.encode())
         new.chmod(0o644)
+        if not text:
+            os.utime(new, (0, 0))
         new.rename(file)
         return file
 

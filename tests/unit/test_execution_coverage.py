@@ -11,7 +11,8 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 TESTS = [
-    f"tests/unit/test_execution_{part}.py" for part in ("runner", "misbehaving", "ordered", "hook_lists", "limits")
+    f"tests/unit/test_execution_{part}.py"
+    for part in ("runner", "misbehaving", "ordered", "hook_lists", "limits", "output", "keeper", "spawned")
 ]
 MODULES = ("cancel", "descendants", "exec", "keeper", "ordered", "outcome", "output", "process", "program")
 MEASURED = [f"*/execution/{name}.py" for name in (*MODULES, "run", "runner", "spawned")]

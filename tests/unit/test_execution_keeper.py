@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -90,6 +91,42 @@ def test_keeper_that_somebody_else_has_reaped(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(process, "_ends", lambda *_, **__: True)
     hook.release()
     assert hook.lost is False
+
+
+def test_keeper_without_descriptors_to_be_had() -> None:
+    """A keeper is waited for, and no longer than for a while, also where no more descriptor is to be had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with subprocess.Popen(["sleep", "0.05"]) as ends, subprocess.Popen(["sleep", "60"]) as stays:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            found = (process._ends(ends.pid, within_s=20), process._ends(stays.pid, within_s=0.02))
+            with pytest.raises(ChildProcessError):
+                process._ends(os.getppid(), within_s=20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            stays.kill()
+    assert (found, ends.returncode) == ((True, False), 0)
+
+
+@pytest.mark.parametrize("is_stranger", [True, False], ids=["stranger", "own"])
+def test_session_of_a_hook_that_was_reaped(reports: Reports, is_stranger: bool) -> None:
+    """A session of the hook's number is killed without a keeper only if somebody in it is older than the hook's end."""
+    hook = reports.hook
+    hook.lost = True
+    if is_stranger:
+        reports.say("exited 3\n")
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as session:
+        try:
+            if not is_stranger:
+                time.sleep(0.05)  # some ticks, in which starts are counted
+                reports.say("exited 3\n")
+            hook.pid = session.pid
+            hook.abandon()
+            assert (session.poll() is None) == is_stranger
+        finally:
+            session.kill()
+            os.close(reports.writer)
+            hook.release()
 
 
 def marked(mark: str) -> int:

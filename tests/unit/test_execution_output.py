@@ -82,6 +82,20 @@ def test_output_of_just_the_limit(size_bytes: int) -> None:
         capture.close()
 
 
+def test_pipe_that_the_reader_has_filled() -> None:
+    """What finds no room is written when there is some, whatever poll has promised."""
+    reader, writer = os.pipe()
+    feed = Feed(writer, b"state")
+    room = os.write(writer, bytes(1 << 20))
+    try:
+        assert feed.ready() is False
+        assert len(os.read(reader, room)) == room
+        assert (feed.ready(), os.read(reader, 100)) == (True, b"state")
+    finally:
+        feed.close()
+        os.close(reader)
+
+
 def test_no_stream_is_waited_for() -> None:
     """Neither reading nor writing ever waits, whatever poll has promised."""
     reader, writer = os.pipe()

@@ -176,6 +176,27 @@ FOLLOWED = {
     "drained-without-limit": (ENDED | {"is_noisy": True, "drain_s": 2}, None, (3.0, [LEAVE], "", True)),
     "nothing-to-drain": (ENDED | {"is_noisy": True, "drain_s": 0}, None, (1.0, [LEAVE], "", True)),
     "limit-first": (ENDED | {"is_noisy": True, "drain_s": 20}, 10.0, (10.8, [KILL], "timed out", True)),
+    "limit-ends-drain": (
+        ENDED | {"is_noisy": True, "drain_s": 20, "limit_ends_drain": True},
+        10.0,
+        (11.0, [LEAVE], "", True),
+    ),
+    "drained-before-the-limit": (
+        ENDED | {"is_noisy": True, "drain_s": 2, "limit_ends_drain": True},
+        10.0,
+        (3.0, [LEAVE], "", True),
+    ),
+    "drained-though-no-limit": (
+        ENDED | {"is_noisy": True, "drain_s": 2, "limit_ends_drain": True},
+        None,
+        (3.0, [LEAVE], "", True),
+    ),
+    "late-all-the-same": ({"drain_s": 20, "limit_ends_drain": True}, 10.0, (10.6, [KILL], "timed out", True)),
+    "cancelled-all-the-same": (
+        ENDED | {"is_noisy": True, "wants_no_more": True, "drain_s": 20, "limit_ends_drain": True},
+        10.0,
+        (0.8, [KILL], "cancelled", True),
+    ),
     "failed": (FAILED, 10.0, (0.6, [KILL], "", True)),
     "failed-and-noisy": (FAILED | {"is_noisy": True}, 10.0, (10.8, [KILL], "timed out", True)),
     "failed-and-drained": (FAILED | {"is_noisy": True, "drain_s": 2}, 10.0, (0.8, [KILL], "", True)),

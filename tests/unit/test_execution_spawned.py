@@ -147,6 +147,32 @@ def test_orphans_are_reaped(start: Start, hook: SpawnedHook) -> None:
     assert (hook._reap_children(), hook._reap_children(), is_reaped(guard)) == (True, False, False)
 
 
+def test_hook_is_reaped_last(start: Start, hook: SpawnedHook) -> None:
+    """A hook that has ended keeps its number until nobody is left to be killed by it; its end is noted once."""
+    hook.pid = start()
+    end(hook.pid)
+    assert (hook.ready(), hook.exited, hook.status, hook.killed) == (True, True, -signal.SIGKILL, 0)
+    hook._reap_children()
+    assert not is_reaped(hook.pid)
+    hook._ending = True
+    hook._reap_all()
+    assert (is_reaped(hook.pid), hook.status, hook.killed) == (True, -signal.SIGKILL, 0)
+
+
+def test_status_of_a_hook(hook: SpawnedHook) -> None:
+    """The status of a hook that ends by itself is its own."""
+    with subprocess.Popen(["sh", "-c", "exit 3"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        hook.pid = process.pid
+        assert (hook.ready(), hook.status, is_reaped(process.pid)) == (True, 3, False)
+
+
+def test_hook_that_somebody_else_has_reaped(hook: SpawnedHook) -> None:
+    """Nobody knows how a hook ended whose status was taken away."""
+    hook.pid = os.getppid()
+    assert (hook.ready(), hook.exited, hook.status) == (True, True, None)
+
+
 @pytest.mark.parametrize("guard", [None, -1])
 def test_no_guard(hook: SpawnedHook, monkeypatch: pytest.MonkeyPatch, guard: int | None) -> None:
     """Where there is no guard nobody gets its signal."""

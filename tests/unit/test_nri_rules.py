@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -118,6 +119,26 @@ def test_broken_at_the_start(rules: Rules) -> None:
         assert "not TOML" in str(outcome(engine))
         rules.configure()
         soon(engine, lambda found: found == 1)
+
+
+def test_settings_that_are_being_written(rules: Rules) -> None:
+    """No container is created while the settings are empty and young; once they are older they count as they are."""
+    rules.settings.write_text("")
+    with LiveRules(str(rules.settings), (str(rules.hooks),), tell=rules.told.append) as live:
+        assert [problem.code for problem in live.state.refused] == ["unfinished"]
+        os.utime(rules.settings, (time.time() - 1.5,) * 2)
+        deadline = time.monotonic() + SOON_S
+        while live.state.refused and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert live.state.rules is not None
+    assert [problem.code for problem in rules.told] == ["unfinished"]
+
+
+def test_mask(rules: Rules) -> None:
+    """An empty file is a mask soon, since its directory is watched."""
+    with rules.asked() as engine:
+        (rules.hooks / "10.json").write_text("")
+        soon(engine, lambda found: found == 0)
 
 
 def test_static_hook_file(rules: Rules) -> None:

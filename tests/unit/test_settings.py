@@ -299,6 +299,16 @@ class TestFiles:
         file.write_text("[ocihooks]\nsandbox = true\n")
         assert read_settings(str(file)) == Settings(file=str(file), sandbox=True)
 
+    def test_empty(self, tmp_path: Path) -> None:
+        """An empty file means the defaults, but not while it may be just being written."""
+        file = tmp_path / "config.toml"
+        file.touch()
+        with pytest.raises(UntrustedError, match="is empty and was changed less than 2 seconds ago") as caught:
+            read_settings(str(file))
+        assert (caught.value.file, caught.value.code) == (str(file), "unfinished")
+        os.utime(file, (0, 0))
+        assert read_settings(str(file)) == Settings(file=str(file))
+
     @pytest.mark.parametrize("mode", [0o646, 0o666])
     def test_untrusted(self, mode: int, tmp_path: Path) -> None:
         """A file that others could write is not used."""

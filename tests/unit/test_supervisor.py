@@ -376,11 +376,13 @@ class TestEnd:
         assert done.returncode == 124
         assert b"did not end within 1 s and was killed" in done.stderr
 
-    def test_output_held_open(self, mark: str, tmp_path: Path) -> None:
-        """A child that holds the output open delays a successful hook by a second, and lives on."""
+    @pytest.mark.parametrize("timeout", [None, 1], ids=["no-timeout", "timeout-first"])
+    def test_output_held_open(self, mark: str, tmp_path: Path, timeout: int | None) -> None:
+        """A child that holds the output open delays a successful hook by a second at most, and lives on."""
         started = time.monotonic()
-        done = run(sh("sleep 4711 & echo ok", env=(mark,), records=str(tmp_path / "r")))
-        assert (done.returncode, done.stdout) == (0, b"ok\n")
+        hook = sh("sleep 4711 & echo ok", env=(mark,), timeout=timeout, records=str(tmp_path / "r"))
+        done = run(hook)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"ok\n", b"")
         assert time.monotonic() - started < 20
         (left,) = json.loads((tmp_path / "r").read_text())["left_running"]
         assert marked(mark) == [left]

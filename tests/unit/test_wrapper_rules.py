@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ class Hooks:
         file = (directory or self.first) / name
         file.write_text(content if isinstance(content, str) else json.dumps(content))
         file.chmod(0o644)
+        return file
+
+    def mask(self, name: str, *, age_s: float = 60) -> Path:
+        """An empty file of that age."""
+        file = self.write(name, "", self.second)
+        os.utime(file, (time.time() - age_s,) * 2)
         return file
 
     def settings(self, **members: Any) -> Settings:
@@ -72,10 +79,30 @@ class TestGood:
         """An empty file, or a link to /dev/null, takes a rule out."""
         for name in ("a.json", "b.json", "c.json"):
             hooks.write(name, GOOD)
-        hooks.write("a.json", "", hooks.second)
+        hooks.mask("a.json")
         (hooks.second / "b.json").symlink_to("/dev/null")
         loaded = hooks.load()
         assert (names(loaded), loaded.refused, loaded.tolerated) == (["c.json"], (), ())
+
+    def test_watched_mask(self, hooks: Hooks) -> None:
+        """Who looks again at every change takes an empty file for a mask at once."""
+        hooks.write("a.json", GOOD)
+        hooks.mask("a.json", age_s=0)
+        loaded = load_rules(hooks.settings(), watched=True)
+        assert (names(loaded), loaded.refused) == ([], ())
+
+    @pytest.mark.parametrize("overrides", [True, False], ids=["overriding", "alone"])
+    def test_file_that_is_being_written(self, hooks: Hooks, overrides: bool) -> None:
+        """A file that is empty for a moment is no mask: nobody knows what is coming."""
+        if overrides:
+            hooks.write("a.json", GOOD)
+        file = hooks.mask("a.json", age_s=0)
+        (problem,) = hooks.load().refused
+        assert (problem.file, problem.code) == (str(file), "unfinished")
+        assert problem.message == "is empty and was changed less than 2 seconds ago, so it may be just being written"
+        assert "try again in a moment" in str(problem.hint)
+        tolerant = hooks.load(on_invalid="warn")
+        assert (names(tolerant), tolerant.refused, tolerant.tolerated) == ([], (), (problem,))
 
     def test_missing_directory(self, hooks: Hooks) -> None:
         """A missing directory is fine, and told."""

@@ -70,10 +70,15 @@ def _held(pid: int) -> int:
 
 def signal_session(session: int, number: int) -> bool:
     """Send the signal *number* to each process of *session*; the answer is whether there was any."""
-    members = [pid for pid, _, of_session in _processes() if of_session == session]
+    members = members_of(session)
     for pid in members:
         send(pid, number)
     return bool(members)
+
+
+def members_of(session: int) -> list[int]:
+    """The process ids of all live processes of *session*."""
+    return [pid for pid, _, of_session in _processes() if of_session == session]
 
 
 def send(target: int, number: int) -> None:

@@ -114,7 +114,11 @@ class Capture(Stream):
 
 
 class Feed(Stream):
-    """Writes *data* to standard input; a reader that goes away or never reads is no error."""
+    """
+    Writes *data* to standard input; a reader that goes away or never reads is no error.
+
+    Nor is one that fills the pipe itself, through ``/proc``, before we write.
+    """
 
     events = select.POLLOUT
 
@@ -128,6 +132,8 @@ class Feed(Stream):
             self.rest = self.rest[posix.write(self.fd, self.rest) :]
         except BrokenPipeError:
             return True
+        except BlockingIOError:
+            pass
         return not self.rest
 
 

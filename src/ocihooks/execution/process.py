@@ -8,7 +8,7 @@ import posix
 import select
 import time
 
-from ocihooks.execution.descendants import send, signal_session
+from ocihooks.execution.descendants import members_of, send, signal_session, started_at
 from ocihooks.execution.output import Stream, pipe
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ On a busy machine that takes a moment for each generation, and a hook may have m
 
 IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
+_LOOK_AGAIN_S = 0.005
+
 _GONE_WITHIN_S, _GONE_WITHOUT_KEEPER_S = 0.15, 0.7
 """How long to wait for the end of what was killed; longer where no time went into waiting for the keeper."""
 
@@ -60,6 +62,7 @@ class HookProcess(Stream):
         self._orders = -1
         self._keeper: int | None = None
         self._leaving = False
+        self._reaped_at: float | None = None
         self._text = b""
         self.failure: tuple[str, int] | None = None
         self.pid: int | None = None
@@ -152,6 +155,7 @@ class HookProcess(Stream):
             case b"exited":
                 self.status = int(values[0])
                 self.exited = True
+                self._reaped_at = time.clock_gettime(time.CLOCK_BOOTTIME)
             case _:
                 self.killed = int(values[0])
                 self.alive = tuple(map(int, values[1:]))
@@ -168,16 +172,43 @@ class HookProcess(Stream):
         was_lost = self.lost
         self.exited = self.finished = self.lost = True
         deadline = time.monotonic() + (_GONE_WITHOUT_KEEPER_S if was_lost else _GONE_WITHIN_S)
-        session = None if self._leaving else self.pid
+        session = self.pid if not self._leaving and self._has_session() else None
         while session and signal_session(session, _signal.SIGKILL) and time.monotonic() < deadline:
             time.sleep(0.01)
 
+    def _has_session(self) -> bool:
+        """
+        Whether the hook's number surely is that of its session still.
+
+        Once the hook was reaped and its session is empty, a stranger may get the number. It has not, as long as
+        somebody of the session is older than that.
+        """
+        if self._reaped_at is None or self.pid is None:
+            return True
+        ticks = self._reaped_at * posix.sysconf("SC_CLK_TCK")
+        return any(0 < started_at(member) < ticks - 1 for member in members_of(self.pid))
+
 
 def _ends(pid: int, within_s: float) -> bool:
-    pidfd = posix.pidfd_open(pid)
+    """Whether our child *pid* ends in that time; it is not reaped."""
+    try:
+        pidfd = posix.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError:  # there are no descriptors to be had
+        return _is_seen_to_end(pid, within_s)
     try:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         return bool(poll.poll(within_s * 1000))
     finally:
         posix.close(pidfd)
+
+
+def _is_seen_to_end(pid: int, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_AGAIN_S)
+    return True

@@ -5,7 +5,6 @@ On the supervisor's warm path.
 """
 
 import posix
-import select
 import time
 
 from ocihooks.execution.output import Capture, Ends, Feed, Pump, above_standard
@@ -46,7 +45,12 @@ class Run:
     """
     One run; a context that leaves no zombie and no descriptor behind, and after an exception no process.
 
-    The arguments are those of `run_hook`, and *process*, which is not started yet; None: one with a keeper.
+    The arguments are those of `run_hook`, and two more.
+
+    Args:
+        process: The hook, which is not started yet; None: one with a keeper.
+        limit_ends_drain: Whether a limit that passes while the output of a hook that succeeded is waited for only ends
+            that waiting; else the hook is late.
 
     Attributes:
         process: The hook.
@@ -63,10 +67,12 @@ class Run:
         kill_grace_s: float,
         kill_leftovers: bool,
         process: "HookProcess | None" = None,
+        limit_ends_drain: bool = False,
     ) -> None:
         self._drain_s = drain_s
         self._kill_grace_s = kill_grace_s
         self._kill_leftovers = kill_leftovers
+        self._limit_ends_drain = limit_ends_drain
         self._pump = Pump()
         self.outputs: list[Capture] = []
         self._cancel: CancelWatch | None = None
@@ -128,12 +134,12 @@ class Run:
         self.outputs = [Capture(fd, limit) for fd in captured]
         for output in self.outputs:
             self._pump.add(output)
-        if len(data) <= select.PIPE_BUF:  # which every pipe has room for
-            posix.write(feed, data)
-            posix.close(feed)
+        stream = Feed(feed, data)
+        if stream.ready():  # as it is for any state of usual size, unless the hook itself has filled the pipe
+            stream.close()
         else:
             self._writes = True
-            self._pump.add(Feed(feed, data))
+            self._pump.add(stream)
         if self.process.fd >= 0:
             self._pump.add(self.process)
 
@@ -159,9 +165,9 @@ class Run:
         if not started or self._kill_leftovers or (self._drain_s is not None and self.process.status != 0):
             return True
         drained = None if self._drain_s is None else time.monotonic() + self._drain_s
-        if drained is None or (limit is not None and limit < drained):
+        if drained is None or (limit is not None and limit < drained and not self._limit_ends_drain):
             return self._until(self._is_silent, limit)
-        return self._until(self._is_silent, drained) or not self._is_unwanted()
+        return self._until(self._is_silent, _sooner(limit, drained)) or not self._is_unwanted()
 
     def _kill(self) -> None:
         """End the hook and all of its descendants, and read what they had written."""

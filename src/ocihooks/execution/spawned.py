@@ -5,6 +5,8 @@ The caller becomes the subreaper of what the hook starts until the hook is over,
 whatever process group or session it moved to. That works only for a caller whose children are all the hook's: one
 thread, no children of its own, nobody else who waits for children. For all others `HookProcess` forks a keeper.
 
+The hook itself is reaped last: its number is that of its session, too, and nobody else's until then.
+
 Two things are left to do while a hook takes its time. Orphans that have ended are reaped, so that a hook can't fill the
 process table. And a guard is forked, which kills the hook when the caller is killed.
 """
@@ -49,6 +51,7 @@ _LOOK_AFTER_S, _LOOK_AT_LEAST_S = 0.01, 1.0
 _KILL_AGAIN_S, _KILL_AT_MOST_S = 0.001, 5.0
 _GUARD_KILLS_WITHIN_S = 1.0
 _ANY_CHILD, _REAP_AT_ONCE = -1, 100
+_LOOK = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT
 _ALL = _signal.valid_signals()
 _ONE_THREAD = 3
 """Links of the directory of threads: itself, its parent, and one for each thread."""
@@ -82,7 +85,7 @@ def _is_alone() -> bool:
 def _has_children() -> bool:
     """Whether this process has a child, live or not yet reaped; the list in ``/proc`` may leave one out that ends."""
     try:
-        posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+        posix.waitid(posix.P_ALL, 0, _LOOK)
     except ChildProcessError:
         return False
     return True
@@ -166,8 +169,14 @@ class SpawnedHook(HookProcess):
         )
 
     def ready(self) -> bool:
-        """Reap the hook, which has ended."""
-        self._reap_child(self.pid or 0)
+        """Note how the hook ended, without reaping it."""
+        try:
+            ended = posix.waitid(posix.P_PID, self.pid or 0, _LOOK)
+        except ChildProcessError:  # somebody else has reaped it
+            ended = None
+        if ended is not None:
+            code = ended.si_status
+            self._note_end(ended.si_pid, code if ended.si_code == posix.CLD_EXITED else -code)
         self.exited = True
         return True
 
@@ -227,8 +236,8 @@ class SpawnedHook(HookProcess):
                 set_subreaper(False)
 
     def _reap_children(self) -> bool:
-        """Reap children that have ended; the answer is whether there was one."""
-        return sum(1 for child in children() if child != self._guard and self._reap_child(child)) > 0
+        """Reap children that have ended, but for the hook and its guard; the answer is whether there was one."""
+        return sum(1 for child in children() if child not in (self._guard, self.pid) and self._reap_child(child)) > 0
 
     def _reap_all(self) -> bool:
         """Reap all children that have ended, once there is no guard; the answer is whether none is left."""
@@ -239,19 +248,23 @@ class SpawnedHook(HookProcess):
         return False
 
     def _reap_child(self, child: int) -> bool | None:
-        """Reap *child* if it has ended; note what ended it, and how the hook did. None: there is no such child."""
+        """Reap *child* if it has ended, and note that unless it was noted before. None: there is no such child."""
         try:
             pid, status = posix.waitpid(child, posix.WNOHANG)
         except ChildProcessError:
             return None
         if pid == 0:
             return False
-        code = posix.waitstatus_to_exitcode(status)
+        if pid != self.pid or self.status is None:
+            self._note_end(pid, posix.waitstatus_to_exitcode(status))
+        return True
+
+    def _note_end(self, pid: int, code: int) -> None:
+        """Note what ended the child *pid*, and how the hook ended."""
         if self._ending and -code in (_signal.SIGKILL, _signal.SIGTERM):
             self.killed += 1
         if pid == self.pid:
             self.status, self.exited = code, True
-        return True
 
     def _fork_guard(self) -> None:
         mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL)

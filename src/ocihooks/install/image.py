@@ -92,7 +92,7 @@ EVERY_CREATE = (
 REFRESHING = (
     *("ocihooks.spec", "ocihooks.spec.members", "ocihooks.spec.stage", "ocihooks.spec.hook"),
     *("ocihooks.hooksd.jsontext", "ocihooks.hooksd.config", "ocihooks.hooksd.fields", "ocihooks.hooksd.lint"),
-    *("ocihooks.hooksd.readers", "ocihooks.hooksd.directories", "ocihooks.settings"),
+    *("ocihooks.hooksd.readers", "ocihooks.hooksd.directories", "ocihooks.unfinished", "ocihooks.settings"),
     *("ocihooks.compiled.plain", "ocihooks.compiled.needs", "ocihooks.compiled.compile"),
     *("ocihooks.compiled.snapshot", "ocihooks.compiled.skip", "ocihooks.compiled.store"),
     *("ocihooks.wrapper.static", "ocihooks.wrapper.rules", "ocihooks.wrapper.switch", "ocihooks.wrapper.refresh"),

@@ -138,7 +138,13 @@ def supervise(task: "Task", state: State) -> Outcome:
     limit = None if task.timeout_s is None else time.monotonic() + task.timeout_s
     execute = Exec(program)
     process = process_for(execute, has_directory=False)
-    with Run(drain_s=DRAIN_S, kill_grace_s=0.0, kill_leftovers=task.kill_leftovers, process=process) as run:
+    with Run(
+        drain_s=DRAIN_S,
+        kill_grace_s=0.0,
+        kill_leftovers=task.kill_leftovers,
+        process=process,
+        limit_ends_drain=True,
+    ) as run:
         try:
             run.start(execute, state.sent(), cwd=None, capture=True, output_limit=OUTPUT_LIMIT)
         except OSError as error:

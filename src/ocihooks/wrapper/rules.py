@@ -14,6 +14,7 @@ from ocihooks.hooksd.directories import survey
 from ocihooks.injection import FILTER_STAGE
 from ocihooks.reading import read_whole
 from ocihooks.trust import MAX_FILE_BYTES, explained, open_trusted, read_trusted
+from ocihooks.unfinished import Patience
 from ocihooks.wrapper.usable import POLICY_HINT
 
 TYPE_CHECKING = False
@@ -43,11 +44,16 @@ class Loaded:
     tolerated: tuple[Diagnostic, ...]
 
 
-def load_rules(settings: Settings) -> Loaded:
-    """Load the rules of the directories in *settings*; never raises, what is wrong stands in the result."""
+def load_rules(settings: Settings, *, watched: bool = False) -> Loaded:
+    """
+    Load the rules of the directories in *settings*; never raises, what is wrong stands in the result.
+
+    Args:
+        watched: Whether somebody loads them again as soon as they change, so that an empty file is a mask at once.
+    """
     refused: list[Diagnostic] = []
     tolerated: list[Diagnostic] = []
-    directories = _Directories(settings.trust())
+    directories = _Directories(settings.trust(), None if watched else Patience())
     try:
         problems = {directory: directories.problem(directory) for directory in dict.fromkeys(settings.hooks_dirs)}
         usable = [directory for directory in settings.hooks_dirs if problems[directory] is None]
@@ -65,8 +71,9 @@ def load_rules(settings: Settings) -> Loaded:
 class _Directories:
     """The hooks directories that can be trusted, held open, so that the way to them is checked once for all files."""
 
-    def __init__(self, trust: Trust) -> None:
+    def __init__(self, trust: Trust, patience: Patience | None) -> None:
         self.trust = trust
+        self.patience = patience
         self.open: dict[str, int] = {}
 
     def close(self) -> None:
@@ -91,16 +98,19 @@ class _Directories:
         The bytes of a rule file.
 
         Raises:
-            UntrustedError: Somebody else could have written it, or it can't be read.
+            UntrustedError: Somebody else could have written it, it can't be read, or may be just being written.
             FileNotFoundError: There is none.
         """
         try:
-            data = self._plain(file)
-            return read_trusted(file, self.trust) if data is None else data
+            return self.patience.read(file, self._read) if self.patience else self._read(file)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise explained(file, error) from None
+
+    def _read(self, file: str) -> bytes:
+        data = self._plain(file)
+        return read_trusted(file, self.trust) if data is None else data
 
     def _plain(self, file: str) -> bytes | None:
         """The bytes of a plain file with usual owner and mode; None: it has to be looked at from the root down."""
