@@ -275,14 +275,6 @@ KINDS: tuple[Kind, ...] = (
         'member is spelt "Stages"',
     ),
     _kind(
-        "nul_character",
-        _E,
-        "An argument or annotation in config.json holds a NUL character, at which the text ends for crun, but not for "
-        "runc.",
-        "Leave the character out.",
-        'a NUL character in "true\\u0000"',
-    ),
-    _kind(
         "missing_directory",
         _W,
         "A hooks directory that somebody named does not exist; it counts as empty.",
@@ -470,6 +462,14 @@ KINDS: tuple[Kind, ...] = (
         "The engine asked something that can't be read, or the answer is larger than one can be.",
         "Look at what is named; other containers are not concerned.",
         "the request is broken: container: field 1: expected text, found a number",
+    ),
+    _kind(
+        "nul_character",
+        _E,
+        "An argument or annotation in config.json holds a NUL character, at which the text ends for crun, but not for "
+        "runc.",
+        "Leave the character out.",
+        'a NUL character in "true\\u0000"',
     ),
     _kind(
         "null_item",

@@ -221,8 +221,8 @@ def parse_config(data: bytes, file: str) -> Config:
     Parse a config.json and check all that hooks depend on.
 
     Raises:
-        DocumentError: It is not strict JSON, or has a member that runtimes would read differently (repeated, in
-            another letter case, or with a NUL character in what rules ask about), or one of the wrong type.
+        DocumentError: It is not strict JSON, or has a member that runtimes would read differently (repeated, or in
+            another letter case), or one of the wrong type.
     """
     config = Config(file)
     config.signature = None
@@ -232,21 +232,12 @@ def parse_config(data: bytes, file: str) -> Config:
     process = _member(members, "process", dict, file)
     config.args = None if process is None else _args(process, file)
     config.annotations = _annotations(members, file)
-    if "\\u0000" in config.text:
-        _refuse_nul(config)
     config.mounts = _member(members, "mounts", list, file) or []
     for index, mount in enumerate(config.mounts):
         if type(mount) is not dict or not mount.keys() <= _MOUNT_MEMBERS or type(mount.get("options", [])) is not list:
             _check_mount(mount, file, f"/mounts/{index}")
     config.hooks = _hooks(members, file)
     return config
-
-
-def _refuse_nul(config: Config) -> None:
-    from ocihooks.faults import nul_in
-
-    for error in nul_in(config.args or (), config.annotations, config.file):
-        raise error
 
 
 def _check_mount(mount: "Any", file: str, place: str) -> None:

@@ -185,6 +185,25 @@ class TestMatching:
         shown = "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
         assert (container.args, container.annotations) == ((shown,), {shown: shown})
 
+    @pytest.mark.parametrize(
+        ("members", "pointer"),
+        [
+            pytest.param({"process": {"args": ["sh", "a\0b"]}}, "/process/args/1", id="argument"),
+            pytest.param({"annotations": {"x": "", "a": "b\0"}}, "/annotations/a", id="annotation"),
+            pytest.param({"annotations": {"a\0~/b": ""}}, "/annotations/a\0~0~1b", id="name"),
+        ],
+    )
+    def test_nul(self, members: dict[str, Any], pointer: str) -> None:
+        """A text that ends at a NUL character for crun, and not for runc, is refused where rules can ask about it."""
+        with pytest.raises(DocumentError) as caught:
+            container_of(parse_config(json.dumps(members).encode(), "c"))
+        assert (caught.value.code, caught.value.pointer) == ("nul_character", pointer)
+
+    def test_no_nul(self) -> None:
+        """The same letters behind a backslash are no NUL character, and elsewhere in the document one hurts nobody."""
+        container = container_of(parse_config(b'{"annotations":{"a":"\\\\u0000"},"x":"\\u0000"}', "c"))
+        assert container.annotations == {"a": "\\u0000"}
+
     @pytest.mark.parametrize("text", ["\ud800", "x\udc00"], ids=ascii)
     def test_half_pairs_and_patterns(self, text: str, place: Place) -> None:
         """A container can't dodge a rule, or break it, with half a surrogate pair."""

@@ -44,7 +44,7 @@ RARE = {
     ),
     "ocihooks.document": (
         *("parse_document", "check_hooks", "_check_hook"),
-        *("_check_mount", "_refuse_repeated", "_refuse_nul", "_wrong_type", "_unreadable"),
+        *("_check_mount", "_refuse_repeated", "_wrong_type", "_unreadable"),
     ),
     "ocihooks.compiled.sources": ("look", "sources_unchanged", "pack", "packed_unchanged"),
     "ocihooks.engines.mounts": ("is_engines_own", "_found"),
@@ -52,7 +52,7 @@ RARE = {
     "ocihooks.compiled.search": ("_re2_pattern",),
     "ocihooks.compiled.ruleset": ("count_of", "_numbers_of_many"),
     "ocihooks.wrapper.usable": ("_script_problem", "_about"),
-    "ocihooks.wrapper.plan": ("make_plan", "supervisor_of_the_package", "_encodable"),
+    "ocihooks.wrapper.plan": ("make_plan", "supervisor_of_the_package", "_encodable", "_refuse_nul"),
     "ocihooks.wrapper.static": ("parse_static_hooks", "read_static_hooks", "_unknown_stage"),
     "ocihooks.execution.config_types": ("_shown", "_named"),
     "ocihooks.dropins.program": ("_with_hint",),

@@ -87,12 +87,25 @@ class Plan:
 
 
 def container_of(config: "Config") -> Container:
-    """What rules can ask about the container of *config*; half surrogate pairs count as U+FFFD, as for patterns."""
+    """
+    What rules can ask about the container of *config*; half surrogate pairs count as U+FFFD, as for patterns.
+
+    Raises:
+        DocumentError: A text that rules can ask about has a NUL character: for crun it ends there, for runc not.
+    """
     args, annotations = config.args, config.annotations
     if "\\u" in config.text:
+        _refuse_nul(config)
         args = None if args is None else tuple(map(_encodable, args))
         annotations = {_encodable(name): _encodable(value) for name, value in annotations.items()}
     return Container(args=args, annotations=annotations, has_bind_mounts=has_bind_mounts(config.mounts))
+
+
+def _refuse_nul(config: "Config") -> None:
+    from ocihooks.faults import nul_in
+
+    for error in nul_in(config.args or (), config.annotations, config.file):
+        raise error
 
 
 def _encodable(text: str) -> str:
