@@ -63,8 +63,9 @@ def config(**members: Any) -> dict[str, Any]:
 def changed(document: Mapping[str, Any], *files: InjectorFile) -> dict[str, Any]:
     """The configuration after the files were given, which doing it again leaves as it is."""
     data = json.dumps(document).encode()
-    after = given(data, "config.json", files, DIRECTORY)
-    assert given(after, "config.json", files, DIRECTORY) == after
+    after, followed = given(data, "config.json", files, DIRECTORY)
+    assert given(after, "config.json", files, DIRECTORY) == (after, followed)
+    assert set(followed) <= set(files)
     found: dict[str, Any] = json.loads(after)
     return found
 
@@ -167,7 +168,7 @@ def test_nothing_else_changes(host: Path) -> None:
     linux = '"linux": {"y":[ 1 ,2 ],"resources" :{ "z":1e400 } } '
     text = f'{{ "x" : 1.50e2, "mounts":null,\n{linux},"process":{{"env":["X=1"]}} }}'
     file = injector_file(host, binaries=["HOST/tool:/opt/tool"], devices=["HOST/card0:/dev/card0"])
-    after = given(text.encode(), "config.json", [file], DIRECTORY).decode()
+    after = given(text.encode(), "config.json", [file], DIRECTORY)[0].decode()
     outcome = outcome_for([file], json.loads(text), DIRECTORY)
     mounts, devices, rules = (dumps(items) for items in (outcome.mounts, outcome.devices, outcome.rules))
     new = linux.replace("1e400 }", f'1e400,"devices":{rules} }}').replace(" } } ", f' }},"devices":{devices} }} ')
@@ -442,4 +443,5 @@ def test_nobody_asks(host: Path) -> None:
     silent: list[Members] = [{}, {"process": None}, {"process": {}}]
     for members in (*silent, {"process": {"env": None}}, {"process": {"env": ["XY=1"]}}):
         assert asked_for([file], members, "config.json") == ()
-        assert given(json.dumps(members).encode(), "config.json", [file], DIRECTORY) == json.dumps(members).encode()
+        data = json.dumps(members).encode()
+        assert given(data, "config.json", [file], DIRECTORY) == (data, ())
