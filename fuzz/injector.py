@@ -48,6 +48,9 @@ class OneFile:
         """The file."""
         return self.data[:limit_bytes]
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     def names(self, path: str, most: int) -> list[str]:  # noqa: ARG002
         """There are three files in each directory."""
         return ["a.conf", "b.conf", ".hidden"]
